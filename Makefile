@@ -1,0 +1,52 @@
+# Two commands set everything up on a machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+SOURCES := sidecar tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types lock test-real soak clean
+
+help: ## What can be made here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; prints curl lines that work (PORT=8080)
+	$(BIN)/auth-sidecar demo --port $(PORT)
+
+test: $(VENV)/.installed ## Run the tests
+	$(BIN)/python -m pytest
+
+check: format lint types test ## What CI runs: format, lint, types, tests
+
+format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
+	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)
+
+lint: $(VENV)/.installed ## Lint
+	$(BIN)/ruff check $(if $(FIX),--fix) $(SOURCES)
+
+types: $(VENV)/.installed ## Type check
+	$(BIN)/mypy
+
+lock: ## Write the hashed locks anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--upgrade pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
+
+test-real: $(VENV)/.installed ## Against real authorization servers and eGain's SDK; installs what it needs
+	tests/real/install
+	$(BIN)/python -m pytest -m real tests/real
+
+soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
+
+clean: ## Remove what was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real

@@ -1,0 +1,100 @@
+"""From a canonical path and a method to a route."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sidecar.routing.routes import RouteTable, shape
+
+PATTERNS = [
+    "/",
+    "/portals",
+    "/portals/",
+    "/portals/user",
+    "/portals/{portalID}",
+    "/portals/{portalID}/articles",
+    "/portals/{portalID}/articles/{articleID}",
+    "/portals/user/**",
+    "/a/b/d",
+    "/a/{x}/c",
+    "/{any}/b/d/e",
+    "/deep/**",
+    "/deep/{x}",
+    "/**",
+]
+
+CASES = [
+    ("/", "/"),
+    ("/portals", "/portals"),
+    ("/portals/", "/portals/"),
+    ("/portals/user", "/portals/user"),
+    ("/portals/USER", "/portals/{portalID}"),
+    ("/portals/1", "/portals/{portalID}"),
+    ("/portals/1/", "/**"),
+    ("/portals/1/articles", "/portals/{portalID}/articles"),
+    ("/portals/user/articles", "/portals/user/**"),
+    ("/portals/1/articles/2", "/portals/{portalID}/articles/{articleID}"),
+    ("/portals/1/articles/", "/**"),
+    ("/a/b/c", "/a/{x}/c"),
+    ("/a/b/d", "/a/b/d"),
+    ("/a/b/d/e", "/{any}/b/d/e"),
+    ("/deep", "/deep/**"),
+    ("/deep/", "/deep/**"),
+    ("/deep/1", "/deep/{x}"),
+    ("/deep/1/2/3", "/deep/**"),
+    ("/nothing/else", "/**"),
+]
+
+
+@pytest.mark.parametrize(("path", "expected"), CASES, ids=[path for path, _ in CASES])
+@pytest.mark.parametrize("order", ["as written", "reversed"])
+def test_literal_beats_parameter_beats_rest_whatever_the_order(path: str, expected: str, order: str) -> None:
+    """The most specific pattern wins, compared from the left; the file's order never matters."""
+    patterns = PATTERNS if order == "as written" else PATTERNS[::-1]
+    found = RouteTable((p, None, p) for p in patterns).find(path)
+    assert found is not None
+    assert found.find("GET") == expected
+
+
+@pytest.mark.parametrize("path", ["/x", "/a", "/a/", "/a//", "/a/b/c", "/A/b"])
+def test_unknown_path_has_no_route(path: str) -> None:
+    """Default deny: nothing is found unless a pattern covers the path; a parameter takes no empty segment."""
+    assert RouteTable([("/a/{x}", None, 1)]).find(path) is None
+
+
+def test_path_decides_before_the_method() -> None:
+    """POST /a/user is not served by POST /a/{id} when /a/user has only GET."""
+    table = RouteTable([("/a/user", ["GET"], "user"), ("/a/{id}", ["POST"], "id")])
+    user = table.find("/a/user")
+    assert user is not None
+    assert user.find("POST") is None
+    assert user.allowed() == ["GET", "HEAD"]
+
+
+def test_head_uses_get_unless_named() -> None:
+    """HEAD falls back to GET's route, not to another one's."""
+    named = RouteTable([("/a", ["GET"], "get"), ("/a", ["HEAD"], "head"), ("/b", ["GET"], "get"), ("/c", None, "all")])
+    assert [m and m.find("HEAD") for m in map(named.find, ("/a", "/b", "/c"))] == ["head", "get", "all"]
+
+
+def test_all_methods_route_yields_to_a_named_method() -> None:
+    """A route without methods serves what no other route of the same path names."""
+    table = RouteTable([("/a", None, "all"), ("/a", ["PUT"], "put")])
+    found = table.find("/a")
+    assert found is not None
+    assert (found.find("PUT"), found.find("PROPFIND")) == ("put", "all")
+
+
+def test_maps_and_paths_made_to_be_slow_cost_no_more_than_the_map() -> None:
+    """Every combination of literal and parameter over 11 levels, and a path of 20,000 segments, are walked."""
+    combos = ["/" + "/".join(c) + "/end" for c in itertools.product(["a", "{p}"], repeat=11)]
+    table = RouteTable((p, None, p) for p in combos)
+    assert table.find("/" + "/".join(["a"] * 11) + "/other") is None
+    assert table.find("/" + "/".join(["a"] * 20_000)) is None
+
+
+def test_shape_ignores_parameter_names() -> None:
+    """Two patterns that match the same paths have the same shape."""
+    assert shape("/a/{b}/c/**") == shape("/a/{x}/c/**") == "/a/{}/c/**"
