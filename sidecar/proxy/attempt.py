@@ -1,0 +1,224 @@
+"""One sending of a request to the upstream, and its answer on the way to the caller.  HOT.
+
+Owns what happens between the first byte that goes up and the last that comes down: the upload beside the
+answer, the framing towards the caller, backpressure both ways, the cut when either side breaks off. Answer bytes
+go straight to the caller's transport, one write per segment that came from the upstream. What a 401 means is
+the exchange's business (exchange.py); it is asked once per answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sidecar.errors import BadRequest, Refusal, RequestTimeout, UpstreamFault, UpstreamTimeout
+from sidecar.proxy.headers import AnswerHead
+from sidecar.proxy.problems import CLOSE
+from sidecar.proxy.tunnel import Tunnel
+from sidecar.proxy.upstream import Connection, now
+
+if TYPE_CHECKING:
+    from sidecar.proxy.exchange import Exchange
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})  # RFC 9110 9.2.2
+_MAX_DISCARDED = 64 * 1024  # of a rejected answer's body, to keep its connection
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
+
+
+class Outcome(Enum):
+    """How an attempt ended."""
+
+    PASSED = "the answer went to the caller, whole"
+    REJECTED = "401, and the request is to be sent again with another token"
+    STALE = "a pooled connection was dead before a byte of an answer"
+
+
+class Attempt:
+    """A `Receiver` (upstream.py) for one answer."""
+
+    __slots__ = (
+        "_caller",
+        "_chunked",
+        "_connection",
+        "_discarded",
+        "_exchange",
+        "_out",
+        "_outcome",
+        "_rejecting",
+        "_upload",
+        "answering",
+    )
+
+    def __init__(self, exchange: Exchange, connection: Connection) -> None:
+        self._exchange = exchange
+        self._caller = exchange.caller
+        self._connection = connection
+        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._upload: asyncio.Task[None] | None = None
+        self._out: list[bytes] = []
+        self._chunked = False  # the answer goes to the caller in chunks
+        self._rejecting = False  # the answer at hand is a 401 that is not passed on
+        self._discarded = 0
+        self.answering = False  # the answer's head is on its way to the caller
+
+    async def run(self, head: bytes) -> Outcome:
+        """Send head and body, see the answer through.
+
+        Raises a Refusal when it breaks off; `answering` tells whether the caller has seen some of an answer.
+        """
+        exchange, connection = self._exchange, self._connection
+        whole = exchange.body.start()
+        connection.begin(
+            self,
+            head + whole if whole else head,
+            head_request=exchange.method == "HEAD",
+            wants_upgrade=exchange.websocket,
+        )
+        if whole is None:
+            connection.deadline = now() + exchange.serving.idle_timeout
+            self._upload = asyncio.create_task(self._send_body())
+        else:
+            connection.deadline = now() + exchange.serving.response_timeout
+        try:
+            return await self._outcome
+        finally:
+            if self._upload is not None:
+                self._upload.cancel()
+                await asyncio.wait((self._upload,))
+            connection.end(request_sent=exchange.body.sent)
+
+    async def _send_body(self) -> None:
+        exchange, connection = self._exchange, self._connection
+        try:
+            await exchange.body.stream(connection, exchange.serving.idle_timeout)
+        except ConnectionResetError:
+            return  # the connection tells of its own end, behind what it has still received
+        except Exception as error:
+            # The caller's side broke off: the upstream must see a cut, never a whole request.
+            connection.close()
+            self._settle(BadRequest("the request body is malformed"), error)
+            return
+        if not self.answering and not self._outcome.done():
+            connection.deadline = now() + exchange.serving.response_timeout
+
+    # -- what the upstream's connection tells ----------------------------------------------------------------------
+
+    def interim(self, status: int) -> None:
+        """100 is what a caller may wait for; other interim answers are dropped."""
+        if status == 100 and self._exchange.awaits_continue():
+            self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def answer_head(self, status: int, reason: bytes, head: AnswerHead, has_body: bool) -> None:
+        exchange = self._exchange
+        if exchange.judge(status):
+            self._rejecting = True
+            return
+        self.answering = True
+        exchange.status = status
+        if not exchange.body.sent or exchange.proxy.draining:
+            exchange.close = True
+        framing = b""
+        if has_body and head.content_length is None:
+            if exchange.http_1_0:
+                exchange.close = True
+            else:
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+        extra = framing + CLOSE if exchange.close else framing
+        self._out.append(head.render(status, reason, extra, without_length=status == 204))
+
+    def answer_body(self, data: bytes) -> None:
+        if self._rejecting:
+            self._discarded += len(data)
+            if self._discarded > _MAX_DISCARDED:
+                self._settle(Outcome.REJECTED)
+        elif self._chunked:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def answer_end(self) -> None:
+        if self._rejecting:
+            self._settle(Outcome.REJECTED)
+            return
+        if self._chunked:
+            self._out.append(b"0\r\n\r\n")
+        self._settle(Outcome.PASSED)
+
+    def flush(self) -> None:
+        out = self._out
+        if out:
+            transport = self._caller.transport
+            if transport is not None:
+                transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+            if self._caller.writing_paused:
+                self._connection.pause_reading()
+
+    def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
+        """101: the two connections become one."""
+        exchange = self._exchange
+        exchange.judge(101)
+        exchange.status = 101
+        self.answering = exchange.close = True
+        self._out.append(head.render(101, reason, b"Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+        self.flush()
+        tunnel = Tunnel(self._caller, self._connection, exchange.serving.idle_timeout, self._tunnel_closed)
+        tunnel.start(rest)
+
+    def _tunnel_closed(self) -> None:
+        self._settle(Outcome.PASSED)
+
+    def failed(self, fault: UpstreamFault, unanswered: bool) -> None:
+        exchange, body = self._exchange, self._exchange.body
+        timeout = isinstance(fault, UpstreamTimeout)
+        if self._rejecting:
+            self._settle(Outcome.REJECTED)
+        elif timeout and body.starved:
+            self._settle(RequestTimeout("the request body stopped arriving"))
+        elif (
+            unanswered
+            and not timeout
+            and not self.answering
+            and self._connection.served > 1
+            and exchange.method in _IDEMPOTENT
+            and body.resendable
+        ):
+            self._settle(Outcome.STALE)
+        else:
+            self._settle(fault)
+
+    # -- what the caller's connection tells --------------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """The caller reads slower than the upstream sends."""
+        self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._connection.deadline is not None:
+            self._connection.deadline = now() + self._exchange.serving.idle_timeout
+        self._connection.resume_reading()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, how: Outcome | Refusal, cause: BaseException | None = None) -> None:
+        outcome = self._outcome
+        if outcome.done():
+            return
+        if isinstance(how, Outcome):
+            outcome.set_result(how)
+        else:
+            self._out.clear()
+            how.__cause__ = cause
+            outcome.set_exception(how)
+
+
+def reset(transport: asyncio.Transport, *, hard: bool) -> None:
+    """Break a caller's connection off; `hard`: even one whose clean end would look like the end of the body."""
+    if hard:
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()

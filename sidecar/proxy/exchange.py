@@ -1,0 +1,285 @@
+"""One request from its arrival to the last byte of its answer.  HOT.
+
+Owns the order of things: admit, find the route, get the token, send (attempt.py), and send once more when the
+token was rejected or a pooled connection turned out dead. Whatever goes wrong on the way becomes one problem
+document here, and every request ends in one line of accounting.
+
+To aiohttp it is both the request that it makes (`_cancel`, `_finish`) and the response that it gets back
+(`prepare`, `write_eof`, `keep_alive`): by then everything has been written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from sidecar.digest import subject_digest
+from sidecar.errors import HeadersTooLarge, InternalError, MethodNotAllowed, Overloaded, Refusal, RouteNotMapped
+from sidecar.proxy import problems
+from sidecar.proxy.attempt import Attempt, Outcome, reset
+from sidecar.proxy.body import Body
+from sidecar.proxy.headers import RequestHead
+from sidecar.proxy.serving import Proxy, ServedRoute, Serving
+from sidecar.proxy.upstream import now
+from sidecar.routing import target as targets
+from sidecar.tokens.keeper import Keeper
+from sidecar.tokens.token import Token
+
+if TYPE_CHECKING:
+    from sidecar.proxy.server import CallerConnection
+
+CALLER_GONE = 499  # nginx's, for logs and metrics: the caller left before an answer
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_attempt",
+        "_error",
+        "_head",
+        "_keeper",
+        "_lines",
+        "_message",
+        "_payload",
+        "_replayed",
+        "_route",
+        "_subject",
+        "_task",
+        "_token",
+        "body",
+        "caller",
+        "close",
+        "http_1_0",
+        "keep_alive",
+        "method",
+        "proxy",
+        "serving",
+        "status",
+        "websocket",
+    )
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, caller: CallerConnection) -> None:
+        self._message = message
+        self._payload = payload
+        self.caller = caller
+        self.proxy: Proxy = caller.proxy
+        self.serving: Serving = self.proxy.serving
+        self.method: str = message.method
+        self.http_1_0 = message.version[1] == 0
+        self.websocket = False
+        self.close = False  # the caller's connection ends with this exchange
+        self.status = 0
+        self.keep_alive: bool | None = None
+        self._task: Any = None  # aiohttp sets it to None
+        self._route: ServedRoute = self.serving.unmapped
+        self._head: RequestHead | None = None
+        self._lines: list[bytes] = []  # the request's head as it goes up, but for Authorization and the empty line
+        self._keeper: Keeper | None = None
+        self._token: Token | None = None
+        self._subject: str | None = None  # digest
+        self._attempt: Attempt | None = None
+        self._replayed = False
+        self._error: str | None = None
+
+    # -- what aiohttp's RequestHandler calls -----------------------------------------------------------------------
+
+    def _cancel(self, exc: BaseException) -> None:
+        """The caller's connection is lost; the task is cancelled, too."""
+        self._payload.set_exception(exc)
+
+    def _finish(self) -> None: ...
+
+    async def prepare(self, request: object) -> None: ...
+
+    async def write_eof(self) -> None: ...
+
+    async def run(self) -> Exchange:
+        """Serve the request. Returns itself: the answer has been written by then."""
+        proxy = self.proxy
+        arrived = proxy.last_arrival = now()
+        proxy.metrics.in_flight += 1
+        self.caller.exchange = self
+        try:
+            self._admit()
+            await self._forward()
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except asyncio.CancelledError:
+            self.status = self.status or CALLER_GONE
+            raise
+        except Exception as bug:
+            proxy.report_bug(bug)
+            self._refuse(InternalError("an unexpected error; the sidecar's log says where"))
+        finally:
+            self.caller.exchange = None
+            proxy.metrics.in_flight -= 1
+            self._account(now() - arrived)
+        self._end()
+        return self
+
+    async def run_refused(self, refusal: Refusal) -> Exchange:
+        """Answer what could not even be parsed."""
+        self.close = True
+        self._refuse(refusal)
+        self._account(0.0)
+        self._end()
+        return self
+
+    def _end(self) -> None:
+        self.keep_alive = not self.close
+        payload = self._payload
+        # A good body that is still arriving is read to its end by aiohttp first.
+        if self.close and (payload.is_eof() or payload.exception() is not None):
+            self.caller.close_lingeringly()
+
+    # -- admission -------------------------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Everything that is known without waiting. Raises a CallerFault or Overloaded."""
+        message, serving = self._message, self.serving
+        self.close = self.http_1_0 or message.should_close
+        head = self._head = RequestHead(serving.fields, message.raw_headers)
+        size = len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+        if size > serving.max_header_bytes:
+            raise HeadersTooLarge("the request line and header fields are larger than max_header_bytes")
+        if self.proxy.metrics.in_flight > serving.max_in_flight:
+            raise Overloaded("the sidecar serves as many requests as it may")
+        wanted = serving.admission.check(self.method, message.version, head, message.path)
+        self._route = route = self._find(wanted)
+        self._keeper = route.keeper
+        self.websocket = self.caller.upgraded and self.method == "GET" and head.wants_websocket()
+        self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
+        self._lines = self._head_lines(head, wanted)
+
+    def _find(self, wanted: targets.Target) -> ServedRoute:
+        methods = self.serving.routes.find(wanted.path)
+        if methods is None:
+            if self.serving.forward_unmapped:
+                return self.serving.unmapped
+            raise RouteNotMapped("no route covers this path; see `auth-sidecar explain`")
+        route = methods.find(self.method)
+        if route is None:
+            raise MethodNotAllowed("the path is mapped, but not for this method", methods.allowed())
+        return route
+
+    def _head_lines(self, head: RequestHead, wanted: targets.Target) -> list[bytes]:
+        serving = self.serving
+        request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
+        lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
+        if head.transfer_encoding is not None:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if self.websocket:
+            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        if self.awaits_continue():
+            lines.append(b"Expect: 100-continue\r\n")
+        return lines
+
+    def awaits_continue(self) -> bool:
+        """The caller may be waiting for `100 Continue` before it sends its body (RFC 9110 section 10.1.1)."""
+        return (
+            self._head is not None
+            and self._head.expect is not None
+            and not self.http_1_0
+            and not self._payload.is_eof()
+        )
+
+    # -- forwarding ------------------------------------------------------------------------------------------------
+
+    async def _forward(self) -> None:
+        route = self._route
+        if route.source is not None and self._keeper is None:
+            self._keeper = await self._keeper_for_subject(route)
+        keeper = self._keeper
+        if keeper is not None:
+            self._token = keeper.usable() or await keeper.get()
+        pool = self.serving.pool
+        fresh = False
+        while True:
+            connection = (None if fresh else pool.take()) or await pool.open()
+            attempt = self._attempt = Attempt(self, connection)
+            outcome = await attempt.run(self._head_bytes())
+            if outcome is Outcome.STALE:
+                fresh = True
+            elif outcome is Outcome.REJECTED and keeper is not None:
+                self._replayed = True
+                self._token = keeper.usable() or await keeper.get()
+            else:
+                return
+
+    def _head_bytes(self) -> bytes:
+        if self._token is None:
+            return b"".join((*self._lines, b"\r\n"))
+        return b"".join((*self._lines, b"Authorization: ", self._token.bearer, b"\r\n\r\n"))
+
+    async def _keeper_for_subject(self, route: ServedRoute) -> Keeper:
+        assert route.source is not None
+        assert route.subject_of is not None
+        assert self._head is not None
+        subject = route.subject_of(self._head)
+        if not isinstance(subject, str):
+            subject = await subject
+        self._subject = subject_digest(subject)
+        return route.source.keeper(subject)
+
+    def judge(self, status: int) -> bool:
+        """Is this a 401 that is answered by sending the request again? Discards the token that it rejects."""
+        metrics, keeper, token = self._route.metrics, self._keeper, self._token
+        if status == 401 or status == 403:
+            metrics.upstream_rejected(status)
+        if keeper is None or token is None:
+            return False
+        if status != 401:
+            if self._replayed:
+                metrics.replayed("ok")
+            return False
+        another = keeper.reject(token)
+        if self._replayed:
+            metrics.replayed("rejected_again")
+            return False
+        if another and not self.body.resendable:
+            metrics.replayed("not_replayable")
+            return False
+        return another
+
+    # -- what the caller's connection tells --------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The caller reads slower than the upstream sends."""
+        if self._attempt is not None:
+            self._attempt.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._attempt is not None:
+            self._attempt.resume_reading()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """The caller must see that the answer is not whole: no last chunk, no clean end."""
+        self.close = True
+        if self.caller.transport is not None:
+            reset(self.caller.transport, hard=self.http_1_0)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with a problem document; cut when an answer has begun."""
+        self._error = refusal.code
+        if self._attempt is not None and self._attempt.answering:
+            self._cut()
+            return
+        self.status = refusal.status
+        if refusal.closes or self.proxy.draining or not self._payload.is_eof() or self.method == "CONNECT":
+            self.close = True
+        if refusal.credential is None:
+            refusal.credential = self._route.credential
+        route = None if self._route is self.serving.unmapped else self._route.label
+        if self.caller.transport is not None:
+            self.caller.transport.write(
+                problems.render(refusal, route=route, head_only=self.method == "HEAD", close=self.close)
+            )
+
+    def _account(self, seconds: float) -> None:
+        self.proxy.account(self._route, self.method, self.status, seconds, self._error, self._subject)

@@ -1,0 +1,248 @@
+"""Header fields as bytes: what crosses, what stays, what the sidecar has to know of.
+
+Owns which request and response fields are hop-by-hop, which are ours, and how a head is put together again.
+Pure; knows no sockets. Fields are never decoded: a name is looked up by its raw spelling in a table that learns
+spellings (bounded, since the spellings come from the network), a value is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+ERROR_FIELD = b"X-Auth-Sidecar-Error"
+_MAX_SPELLINGS = 2048
+
+
+class Field(IntEnum):
+    """What a request field is to the proxy. Up to LAST_KEPT it crosses."""
+
+    PLAIN = 0
+    ORIGIN = 1
+    FETCH_SITE = 2
+    LAST_KEPT = 2
+    DROPPED = 3
+    HOST = 4
+    AUTHORIZATION = 5
+    CONNECTION = 6
+    CONTENT_LENGTH = 7
+    TRANSFER_ENCODING = 8
+    UPGRADE = 9
+    EXPECT = 10
+    SUBJECT = 11  # a configured subject or identity field, spelled as configured
+    SUBJECT_LOOKALIKE = 12  # the same with `_` and `-` mixed up
+
+
+_REQUEST = {
+    b"origin": Field.ORIGIN,
+    b"sec-fetch-site": Field.FETCH_SITE,
+    b"host": Field.HOST,
+    b"authorization": Field.AUTHORIZATION,
+    b"connection": Field.CONNECTION,
+    b"content-length": Field.CONTENT_LENGTH,
+    b"transfer-encoding": Field.TRANSFER_ENCODING,
+    b"upgrade": Field.UPGRADE,
+    b"expect": Field.EXPECT,
+    # RFC 9110 section 7.6.1, and fields that only make sense to the next hop
+    b"keep-alive": Field.DROPPED,
+    b"proxy-connection": Field.DROPPED,
+    b"proxy-authorization": Field.DROPPED,
+    b"proxy-authenticate": Field.DROPPED,
+    b"te": Field.DROPPED,
+    b"trailer": Field.DROPPED,
+    b"http2-settings": Field.DROPPED,
+    ERROR_FIELD.lower(): Field.DROPPED,
+}
+
+# Named in `Connection`, these do not become hop-by-hop: what guards the exchange cannot be taken off by it.
+_NOT_BY_NAME = frozenset({b"authorization", b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"})
+
+
+class RequestFields:
+    """The table of request field names for one configuration."""
+
+    def __init__(self, subject_fields: Iterable[str] = ()) -> None:
+        """`subject_fields`: names of the fields that carry subjects or the caller's identity."""
+        self._subjects = {name.lower().encode() for name in subject_fields} - {b"authorization"}
+        self._alike = {folded(name) for name in self._subjects}
+        self._known: dict[bytes, Field] = {}
+
+    def kind(self, name: bytes) -> Field:
+        """What this field is; the first sight of a spelling is the slow one."""
+        kind = self._known.get(name)
+        if kind is None:
+            if len(self._known) >= _MAX_SPELLINGS:
+                self._known.clear()
+            kind = self._known[name] = self._classify(name.lower())
+        return kind
+
+    def _classify(self, name: bytes) -> Field:
+        if name in self._subjects:
+            return Field.SUBJECT
+        if folded(name) in self._alike:
+            return Field.SUBJECT_LOOKALIKE
+        return _REQUEST.get(name, Field.PLAIN)
+
+
+def folded(name: bytes) -> bytes:
+    """The name as servers see it that make `_` and `-` the same (CGI, WSGI)."""
+    return name.replace(b"_", b"-")
+
+
+class RequestHead:
+    """A request's fields, read once: the lines that cross and the values the proxy acts on."""
+
+    __slots__ = (
+        "authorizations",
+        "connection",
+        "content_length",
+        "expect",
+        "fetch_site",
+        "host",
+        "lines",
+        "origins",
+        "subjects",
+        "transfer_encoding",
+        "upgrade",
+    )
+
+    def __init__(self, fields: RequestFields, raw: RawHeaders) -> None:
+        self.lines: list[bytes] = []
+        self.authorizations: list[bytes] | None = None
+        self.connection: bytes | None = None
+        self.content_length: bytes | None = None
+        self.expect: bytes | None = None
+        self.fetch_site: bytes | None = None
+        self.host: bytes | None = None
+        self.origins: list[bytes] | None = None
+        self.subjects: list[tuple[bytes, bytes]] | None = None  # lower-case name, value; lookalikes too
+        self.transfer_encoding: bytes | None = None
+        self.upgrade: bytes | None = None
+        kind_of = fields.kind
+        lines = self.lines
+        for name, value in raw:
+            kind = kind_of(name)
+            if kind <= Field.LAST_KEPT:
+                lines.append(b"%b: %b\r\n" % (name, value))
+            if kind:
+                self._note(kind, name, value)
+        if self.connection is not None:
+            self._drop_named(self.connection)
+
+    def _note(self, kind: Field, name: bytes, value: bytes) -> None:
+        match kind:
+            case Field.HOST:
+                self.host = value
+            case Field.CONTENT_LENGTH:
+                self.content_length = value
+                # Leading zeros are legal and read differently by some; everything else llhttp has refused.
+                self.lines.append(b"%b: %d\r\n" % (name, int(value)))
+            case Field.CONNECTION:
+                self.connection = value if self.connection is None else self.connection + b"," + value
+            case Field.AUTHORIZATION:
+                self.authorizations = [*(self.authorizations or ()), value]
+            case Field.SUBJECT | Field.SUBJECT_LOOKALIKE:
+                self.subjects = [*(self.subjects or ()), (name.lower(), value)]
+            case Field.ORIGIN:
+                self.origins = [*(self.origins or ()), value]
+            case Field.FETCH_SITE:
+                self.fetch_site = value if self.fetch_site is None else b"cross-site"
+            case Field.TRANSFER_ENCODING:
+                self.transfer_encoding = value
+            case Field.UPGRADE:
+                self.upgrade = value if self.upgrade is None else self.upgrade + b"," + value
+            case Field.EXPECT:
+                self.expect = value if self.expect is None else self.expect + b"," + value
+
+    def _drop_named(self, connection: bytes) -> None:
+        named = connection_names(connection)
+        if named:
+            self.lines[:] = [line for line in self.lines if line[: line.index(b":")].lower() not in named]
+
+    def wants_websocket(self) -> bool:
+        """A WebSocket handshake (RFC 6455 section 4.1), as far as a proxy must look."""
+        return (
+            self.upgrade is not None
+            and self.upgrade.lower() == b"websocket"
+            and self.connection is not None
+            and b"upgrade" in tokens(self.connection)
+        )
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """A comma-separated list of tokens, lower case."""
+    return [token.strip(b" \t").lower() for token in value.split(b",")]
+
+
+def connection_names(value: bytes) -> frozenset[bytes]:
+    """The field names that a `Connection` value makes hop-by-hop."""
+    lowered = value.lower()
+    if lowered in (b"keep-alive", b"close"):  # nearly always
+        return frozenset()
+    return frozenset(tokens(lowered)) - _NOT_BY_NAME
+
+
+_ANSWER_DROPPED = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        ERROR_FIELD.lower(),
+    }
+)
+
+
+class AnswerHead:
+    """An upstream answer's fields, taken in one by one as they are parsed."""
+
+    __slots__ = ("chunked", "connection", "content_length", "lines", "odd_encoding", "size", "upgrade")
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[bytes, bytes, bytes]] = []  # lower-case name, name, value
+        self.chunked = False
+        self.connection: bytes | None = None
+        self.content_length: int | None = None
+        self.size = 0
+        self.odd_encoding = False  # a Transfer-Encoding other than exactly `chunked`
+        self.upgrade: bytes | None = None
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Take one field."""
+        lowered = name.lower()
+        self.size += len(name) + len(value) + 4
+        if lowered not in _ANSWER_DROPPED:
+            if lowered == b"content-length":
+                self.content_length = int(value)
+            self.lines.append((lowered, name, value))
+        elif lowered == b"connection":
+            self.connection = value if self.connection is None else self.connection + b"," + value
+        elif lowered == b"transfer-encoding":
+            self.odd_encoding = self.chunked or value.strip(b" \t").lower() != b"chunked"
+            self.chunked = True
+        elif lowered == b"upgrade":
+            self.upgrade = value
+
+    def says_close(self) -> bool:
+        """The upstream will close the connection behind this answer."""
+        return self.connection is not None and b"close" in tokens(self.connection)
+
+    def render(self, status: int, reason: bytes, extra: bytes = b"", *, without_length: bool = False) -> bytes:
+        """The head as it goes to the caller; `extra` are whole lines of our own."""
+        named = connection_names(self.connection) if self.connection is not None else frozenset()
+        if without_length:
+            named |= {b"content-length"}
+        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+        if named:
+            out += [b"%b: %b\r\n" % (n, v) for lowered, n, v in self.lines if lowered not in named]
+        else:
+            out += [b"%b: %b\r\n" % (n, v) for _, n, v in self.lines]
+        out.append(extra)
+        out.append(b"\r\n")
+        return b"".join(out)

@@ -1,0 +1,87 @@
+"""What the proxy serves by: one configuration, bound to everything a request needs.
+
+Owns the shapes that app.py fills at start and at every reload; a request takes the `Serving` of its first
+moment and keeps it to its last byte. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sidecar import logs
+from sidecar.errors import Refusal
+from sidecar.metrics import Metrics, RouteMetrics
+from sidecar.proxy.admission import Admission
+from sidecar.proxy.headers import RequestFields, RequestHead
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.upstream import now
+from sidecar.routing.routes import RouteTable
+from sidecar.tokens.keeper import Keeper
+from sidecar.tokens.store import Source
+
+# The subject of a request: at once where it can be read, else something to wait for (a key set to fetch).
+SubjectOf = Callable[[RequestHead], "str | Awaitable[str]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRoute:
+    """One route, bound."""
+
+    label: str
+    metrics: RouteMetrics
+    credential: str | None = None  # None: forward without a token
+    keeper: Keeper | None = None  # the one token of an application-level credential
+    source: Source | None = None  # where per-subject tokens come from
+    subject_of: SubjectOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One configuration."""
+
+    routes: RouteTable[ServedRoute]
+    unmapped: ServedRoute  # what requests without a route are counted under
+    forward_unmapped: bool
+    admission: Admission
+    fields: RequestFields
+    pool: Pool
+    path_prefix: str  # of upstream.url; empty or `/x`
+    host_line: bytes  # ready-made `Host: …` line
+    max_in_flight: int
+    max_header_bytes: int
+    replay_body: int
+    idle_timeout: float
+    response_timeout: float
+
+
+# One line per finished request: route, method, status, seconds, credential, error code, subject digest.
+RequestLine = Callable[[str, str, int, float, "str | None", "str | None", "str | None"], None]
+
+
+class Proxy:
+    """What all connections of the proxy listener share."""
+
+    def __init__(self, serving: Serving, metrics: Metrics, log_request: RequestLine) -> None:
+        self.serving = serving  # replaced as a whole by a reload
+        self.metrics = metrics
+        self.log_request = log_request
+        self.draining = False
+        self.last_arrival = now()  # of a request, monotonic
+
+    def account(
+        self, route: ServedRoute, method: str, status: int, seconds: float, error: str | None, subject: str | None
+    ) -> None:
+        """A request is over."""
+        if error is not None:
+            route.metrics.error(error)
+        route.metrics.finished(method, status, seconds)
+        self.log_request(route.label, method, status, seconds, route.credential, error, subject)
+
+    def refused_early(self, refusal: Refusal) -> None:
+        """A connection was answered before there was a request."""
+        self.account(self.serving.unmapped, "(other)", refusal.status, 0.0, refusal.code, None)
+
+    def report_bug(self, bug: BaseException | None) -> None:
+        """Something that must not happen did."""
+        logs.get("proxy").error("internal_error", exc_info=bug)
