@@ -1,0 +1,132 @@
+"""Load a configuration: all of its problems at once, each with file and line, or a `Config` that works.
+
+Owns the order of things: read (draft.py), convert (schema.py), check (checks.py), warn (persona.py). One
+wrong key does not hide the others: what is wrong is taken out, the rest is checked as well, and a complaint
+that only follows from something taken out goes unsaid.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sidecar.config import checks, persona
+from sidecar.config.draft import Draft
+from sidecar.config.environment import expander
+from sidecar.config.schema import Config
+from sidecar.config.wording import Complaint, Loc, complaints, key_path
+from sidecar.errors import ConfigError, Problem
+
+# Stands in for an upstream that is wrong or missing while the rest is checked; never leaves this module.
+_ANY_UPSTREAM = {"url": "https://upstream.invalid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that works."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+    files: tuple[Path, ...]  # the file and all it includes, absolute: what a reload watches
+    places: Mapping[str, tuple[str, int]]  # key path in the whole (`routes[3]`) -> file, line
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read and check a configuration file. Raises ConfigError with every problem found."""
+    environ = os.environ if environ is None else environ
+    draft = Draft(expander(environ))
+    if not draft.read(Path(path)):
+        raise ConfigError(_in_order(draft.problems, draft))
+    flawed = draft.flawed()
+    config, wrong = _convert(draft.data, {"base": Path(path).absolute().parent})
+    found = [one for one in wrong if one.loc not in flawed]
+    if config is not None:
+        found += _independent(checks.check(config, environ), [*flawed, *(one.loc for one in wrong)])
+    problems = [*draft.problems, *(_problem(one, draft) for one in found)]
+    if problems or config is None:
+        raise ConfigError(_in_order(problems, draft))
+    warnings = [_problem(one, draft) for one in persona.warnings(config)]
+    places = {key_path(loc): (spot.file, spot.line) for loc, spot in draft.spots.items() if loc}
+    return Loaded(config, tuple(_in_order(warnings, draft)), tuple(draft.files), places)
+
+
+def _problem(complaint: Complaint, draft: Draft) -> Problem:
+    spot = draft.where(complaint.loc)
+    message = complaint.message
+    if complaint.there is not None:
+        there = draft.where(complaint.there)
+        message = message.replace("{there}", f"{there.file}:{there.line}")
+    return Problem(spot.file, spot.line, spot.key, message)
+
+
+def _in_order(problems: Iterable[Problem], draft: Draft) -> list[Problem]:
+    """By file as they are read, then by line; nothing twice."""
+    files = {spot.file: index for index, spot in enumerate(draft.spots.values())}
+    return sorted(dict.fromkeys(problems), key=lambda p: (files.get(p.file, 0), p.line))
+
+
+def _convert(data: dict[str, Any], context: dict[str, Any]) -> tuple[Config | None, list[Complaint]]:
+    """The models, and what was wrong with the data; with something wrong, the models of the rest of it."""
+    wrong: list[Complaint] | None = None
+    for _ in range(8):  # each round takes out what the last one left without a required key
+        try:
+            return Config.model_validate(data, context=context), wrong or []
+        except ValidationError as error:
+            found = complaints(error, Config)
+        wrong = found if wrong is None else wrong
+        for cut in {_cut(data, complaint.loc) for complaint in found}:
+            _take_out(data, cut)
+        data = {"upstream": _ANY_UPSTREAM, **data}
+    return None, wrong or []
+
+
+def _inside(data: Any, loc: Loc) -> tuple[Any, int]:
+    """The value at the end of a path, or as far down as it exists, and how far that is."""
+    for depth, part in enumerate(loc):
+        present = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        )
+        if not present:
+            return data, depth
+        data = data[part]
+    return data, len(loc)
+
+
+def _cut(data: Any, loc: Loc) -> Loc:
+    """What to take out for a wrong key: itself, or what lacks it; of a list all, so that no index changes."""
+    _, depth = _inside(data, loc)
+    cut = loc[:depth]
+    while cut and isinstance(cut[-1], int) and len(cut) != 2:
+        cut = cut[:-1]
+    return cut
+
+
+def _take_out(data: Any, cut: Loc) -> None:
+    parent, depth = _inside(data, cut[:-1])
+    if depth < len(cut) - 1:
+        return  # gone with something larger
+    if isinstance(parent, dict):
+        parent.pop(cut[-1] if cut else None, None)
+    elif isinstance(parent, list) and isinstance(index := cut[-1], int):
+        # A route that no file can hold keeps the others' numbers as they are.
+        parent[index] = {"path": f"/%23/{index}", "credential": "none"}
+
+
+def _independent(found: Iterable[Complaint], wrong: Iterable[Loc]) -> list[Complaint]:
+    """The complaints that do not follow from another one."""
+    above = set(wrong)
+    related = above | {loc[:end] for loc in above for end in range(len(loc))}
+
+    def follows(one: Complaint) -> bool:
+        if any(one.loc[:end] in above for end in range(1, len(one.loc) + 1)):
+            return True
+        return any(
+            loc in related or any(loc[:end] in above for end in range(1, len(loc))) for loc in one.because
+        )
+
+    return [one for one in found if not follows(one)]
