@@ -25,7 +25,8 @@
         │   ├── UpstreamUnreachable       502 upstream_unreachable
         │   ├── UpstreamProtocolError     502 upstream_protocol_error
         │   └── UpstreamTimeout           504 upstream_timeout
-        └── Overloaded                    503 overloaded             too much at once
+        ├── Overloaded                    503 overloaded             too much at once
+        └── InternalError                 500 internal_error         a bug of ours
 
 Owns the codes; knows neither HTTP framing nor OAuth. A `detail` is written for the caller: it never holds a
 token, a secret, a subject or anything the network said.
@@ -118,7 +119,11 @@ class SubjectTokenMissing(_SubjectToken):
 
 
 class SubjectTokenInvalid(_SubjectToken):
-    code, title, challenge = "subject_token_invalid", "Bearer token is not valid", 'Bearer error="invalid_token"'
+    code, title, challenge = (
+        "subject_token_invalid",
+        "Bearer token is not valid",
+        'Bearer error="invalid_token"',
+    )
 
 
 class RouteNotMapped(CallerFault):
@@ -214,3 +219,9 @@ class UpstreamTimeout(UpstreamFault):
 
 class Overloaded(_Later):
     code, title = "overloaded", "Too many requests at once"
+
+
+class InternalError(Refusal):
+    """A bug: what was raised is in the log, with its place."""
+
+    code, status, title, closes = "internal_error", 500, "The sidecar failed", True

@@ -75,7 +75,9 @@ def test_path_decides_before_the_method() -> None:
 
 def test_head_uses_get_unless_named() -> None:
     """HEAD falls back to GET's route, not to another one's."""
-    named = RouteTable([("/a", ["GET"], "get"), ("/a", ["HEAD"], "head"), ("/b", ["GET"], "get"), ("/c", None, "all")])
+    named = RouteTable(
+        [("/a", ["GET"], "get"), ("/a", ["HEAD"], "head"), ("/b", ["GET"], "get"), ("/c", None, "all")]
+    )
     assert [m and m.find("HEAD") for m in map(named.find, ("/a", "/b", "/c"))] == ["head", "get", "all"]
 
 

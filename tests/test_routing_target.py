@@ -86,7 +86,9 @@ def test_target_is_split(raw: str, path: str, query: str, authority: str | None)
     assert (target.path, target.query, target.authority) == (path, query, authority)
 
 
-@pytest.mark.parametrize("raw", ["*", "a/b", "", "host:443", "ftp://h/x", "http:/x", "http://", "http://u@h/x", "*/x"])
+@pytest.mark.parametrize(
+    "raw", ["*", "a/b", "", "host:443", "ftp://h/x", "http:/x", "http://", "http://u@h/x", "*/x"]
+)
 def test_other_forms_are_malformed(raw: str) -> None:
     """Authority-form, asterisk-form and anything without a leading slash is a bad request."""
     with pytest.raises(BadRequest):

@@ -23,7 +23,9 @@ from sidecar.proxy.upstream import Connection, now
 if TYPE_CHECKING:
     from sidecar.proxy.exchange import Exchange
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})  # RFC 9110 9.2.2
+_IDEMPOTENT = frozenset(
+    {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"}
+)  # RFC 9110 9.2.2
 _MAX_DISCARDED = 64 * 1024  # of a rejected answer's body, to keep its connection
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 

@@ -14,7 +14,9 @@ _MAX_HEAD = 8192
 async def open_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, host: str, port: int) -> None:
     """Make `sock`, connected to the proxy, a tunnel to host:port. Raises ConnectionError when it will not."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    await loop.sock_sendall(sock, f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("ascii"))
+    await loop.sock_sendall(
+        sock, f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("ascii")
+    )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         # Byte by byte behind the first line would be TLS: nothing may be read beyond the head.

@@ -17,7 +17,14 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from sidecar.digest import subject_digest
-from sidecar.errors import HeadersTooLarge, InternalError, MethodNotAllowed, Overloaded, Refusal, RouteNotMapped
+from sidecar.errors import (
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    Overloaded,
+    Refusal,
+    RouteNotMapped,
+)
 from sidecar.proxy import problems
 from sidecar.proxy.attempt import Attempt, Outcome, reset
 from sidecar.proxy.body import Body
@@ -77,7 +84,9 @@ class Exchange:
         self._task: Any = None  # aiohttp sets it to None
         self._route: ServedRoute = self.serving.unmapped
         self._head: RequestHead | None = None
-        self._lines: list[bytes] = []  # the request's head as it goes up, but for Authorization and the empty line
+        self._lines: list[
+            bytes
+        ] = []  # the request's head as it goes up, but for Authorization and the empty line
         self._keeper: Keeper | None = None
         self._token: Token | None = None
         self._subject: str | None = None  # digest
@@ -213,7 +222,7 @@ class Exchange:
     def _head_bytes(self) -> bytes:
         if self._token is None:
             return b"".join((*self._lines, b"\r\n"))
-        return b"".join((*self._lines, b"Authorization: ", self._token.bearer, b"\r\n\r\n"))
+        return b"".join((*self._lines, self._token.line, b"\r\n"))
 
     async def _keeper_for_subject(self, route: ServedRoute) -> Keeper:
         assert route.source is not None

@@ -57,7 +57,9 @@ _REQUEST = {
 }
 
 # Named in `Connection`, these do not become hop-by-hop: what guards the exchange cannot be taken off by it.
-_NOT_BY_NAME = frozenset({b"authorization", b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"})
+_NOT_BY_NAME = frozenset(
+    {b"authorization", b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"}
+)
 
 
 class RequestFields:
@@ -233,7 +235,9 @@ class AnswerHead:
         """The upstream will close the connection behind this answer."""
         return self.connection is not None and b"close" in tokens(self.connection)
 
-    def render(self, status: int, reason: bytes, extra: bytes = b"", *, without_length: bool = False) -> bytes:
+    def render(
+        self, status: int, reason: bytes, extra: bytes = b"", *, without_length: bool = False
+    ) -> bytes:
         """The head as it goes to the caller; `extra` are whole lines of our own."""
         named = connection_names(self.connection) if self.connection is not None else frozenset()
         if without_length:

@@ -164,7 +164,10 @@ class Pool:
                 await open_tunnel(loop, sock, to.host, to.port)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, connection = await loop.create_connection(
-                lambda: Connection(self), sock=sock, ssl=to.tls, server_hostname=to.host if to.tls else None
+                lambda: Connection(self, sock, plain=to.tls is None),
+                sock=sock,
+                ssl=to.tls,
+                server_hostname=to.host if to.tls else None,
             )
         except BaseException:
             sock.close()

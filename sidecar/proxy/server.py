@@ -35,7 +35,6 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from sidecar.errors import BadRequest, HeadersTooLarge, Refusal, RequestTimeout
-from sidecar.proxy import problems
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.serving import Proxy
 from sidecar.proxy.tunnel import Tunnel
@@ -114,8 +113,9 @@ class CallerConnection(RequestHandler):
             self._tunnel.from_caller(data)
             return
         if not data and not self._broken:  # aiohttp wants what the parser held back
+            in_body = not self._body.is_eof()
             super().data_received(data)
-            self._look(data)
+            self._look(data, in_body)
         if self._held:
             data, self._held = self._held + data, b""
         while data and not (self._broken or self._force_close or self._close):
@@ -124,8 +124,9 @@ class CallerConnection(RequestHandler):
                 return
             cut = self._next_cut(data)
             piece, data = (data, b"") if cut >= len(data) else (data[:cut], data[cut:])
+            in_body = not self._body.is_eof()
             super().data_received(piece)
-            self._look(piece)
+            self._look(piece, in_body)
 
     def _next_cut(self, data: bytes) -> int:
         """How much of it belongs to the head or body at hand."""
@@ -137,7 +138,7 @@ class CallerConnection(RequestHandler):
         end = (self._last_bytes + data).find(b"\r\n\r\n")
         return len(data) if end < 0 else end + 4 - len(self._last_bytes)
 
-    def _look(self, piece: bytes) -> None:
+    def _look(self, piece: bytes, in_body: bool) -> None:
         """What did that piece bring? A message, an error, the end of a body, or just more."""
         if self._request_count != self._noted:
             self._noted = self._request_count
@@ -149,13 +150,13 @@ class CallerConnection(RequestHandler):
                 self._chunked = False
                 self._last_bytes = b""
                 self._parser = self._new_parser()
-        elif self._body.is_eof() and piece and not self._upgraded:
+        elif piece and not in_body and not self._upgraded:
             if self.head_since is None:
                 self.head_since = now()
             self._head_bytes += len(piece)
             self._last_bytes = (self._last_bytes + piece)[-3:]
             if self._head_bytes > self.proxy.serving.max_header_bytes:
-                self._answer_at_once(HeadersTooLarge("the request head is larger than max_header_bytes"))
+                self._refuse(HeadersTooLarge("the request head is larger than max_header_bytes"))
 
     def _look_at_message(self) -> None:
         message, body = self._messages[-1]
@@ -189,7 +190,9 @@ class CallerConnection(RequestHandler):
 
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[Any], Awaitable[Any]]:
         refusal: Refusal
-        if isinstance(err_info.exc, LineTooLong) or "Too many headers" in err_info.message:
+        if isinstance(err_info.exc, Refusal):
+            refusal = err_info.exc
+        elif isinstance(err_info.exc, LineTooLong) or "Too many headers" in err_info.message:
             refusal = HeadersTooLarge("the request head has a line too long or too many fields")
         else:
             refusal = BadRequest("the request is not valid HTTP/1.1")
@@ -206,14 +209,13 @@ class CallerConnection(RequestHandler):
         self.proxy.report_bug(exc)
         raise ConnectionError("the answer cannot be completed")
 
-    def _answer_at_once(self, refusal: Refusal) -> None:
-        """Answer outside any exchange, and close."""
-        self.proxy.refused_early(refusal)
-        if self.transport is not None:
-            self.transport.write(problems.render(refusal, route=None, head_only=False, close=True))
-        self.close_lingeringly()
-        if self._waiter is not None:
-            self._waiter.cancel()
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what is no whole request yet, behind all that came before it, and read no further."""
+        self._broken = True
+        self.head_since = None
+        self._messages.append((_ErrInfo(refusal.status, refusal, refusal.detail), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def close_lingeringly(self) -> None:
         """End our side; read and drop what still comes until the caller ends its own, or has had its time.
@@ -230,9 +232,8 @@ class CallerConnection(RequestHandler):
 
     def check_head_deadline(self, moment: float, timeout: float) -> None:
         """Called by the listener's sweep."""
-        since = self.head_since
-        if since is not None and moment - since > timeout and self.exchange is None and not self._force_close:
-            self._answer_at_once(RequestTimeout("no whole request head arrived in time"))
+        if self.head_since is not None and moment - self.head_since > timeout and not self._force_close:
+            self._refuse(RequestTimeout("no whole request head arrived in time"))
 
     # -- flow control, and the end -------------------------------------------------------------------------------------
 
@@ -289,7 +290,11 @@ class Listener(web.Server):
 
     @staticmethod
     def _exchange(
-        message: RawRequestMessage, payload: StreamReader, protocol: CallerConnection, writer: object, task: object
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: CallerConnection,
+        writer: object,
+        task: object,
     ) -> Exchange:
         return Exchange(message, payload, protocol)
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sidecar import logs
-from sidecar.errors import Refusal
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
@@ -70,17 +69,19 @@ class Proxy:
         self.last_arrival = now()  # of a request, monotonic
 
     def account(
-        self, route: ServedRoute, method: str, status: int, seconds: float, error: str | None, subject: str | None
+        self,
+        route: ServedRoute,
+        method: str,
+        status: int,
+        seconds: float,
+        error: str | None,
+        subject: str | None,
     ) -> None:
         """A request is over."""
         if error is not None:
             route.metrics.error(error)
         route.metrics.finished(method, status, seconds)
         self.log_request(route.label, method, status, seconds, route.credential, error, subject)
-
-    def refused_early(self, refusal: Refusal) -> None:
-        """A connection was answered before there was a request."""
-        self.account(self.serving.unmapped, "(other)", refusal.status, 0.0, refusal.code, None)
 
     def report_bug(self, bug: BaseException | None) -> None:
         """Something that must not happen did."""

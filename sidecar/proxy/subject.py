@@ -21,7 +21,9 @@ from sidecar.errors import (
 from sidecar.proxy.headers import folded
 
 _MAX_BYTES = 1024
-_TOKEN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")  # RFC 6750 section 2.1
+_TOKEN = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+)  # RFC 6750 section 2.1
 
 
 class Allowed:

@@ -14,6 +14,8 @@ whole, the answer ended where it should, and not a byte came after it.
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
@@ -70,10 +72,13 @@ class Connection(asyncio.Protocol):
         "_head_bytes",
         "_head_request",
         "_parser",
+        "_plain",
+        "_poll",
         "_pool",
         "_reason",
         "_receiver",
         "_reusable",
+        "_sock",
         "_until_close",
         "_wants_upgrade",
         "_writing_paused",
@@ -87,8 +92,11 @@ class Connection(asyncio.Protocol):
         "tunnel",
     )
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, sock: socket.socket, *, plain: bool) -> None:
         self._pool = pool
+        self._sock = sock
+        self._plain = plain
+        self._poll: select.poll | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._receiver: Receiver | None = None
         self._answer: AnswerHead | None = None  # while a head is being read
@@ -138,11 +146,14 @@ class Connection(asyncio.Protocol):
 
         Raises ConnectionResetError when it is gone.
         """
-        if self.transport is None:
-            raise ConnectionResetError
-        if self._writing_paused:
+        if self._writing_paused and self.transport is not None:
             self._drain_waiter = asyncio.get_running_loop().create_future()
             await self._drain_waiter
+        if self._readable():
+            # Most likely an early answer, with a reset behind it: a failing write would lose it unread.
+            await asyncio.sleep(0)
+        if self.transport is None:
+            raise ConnectionResetError
 
     def end(self, *, request_sent: bool) -> None:
         """The exchange needs this connection no longer: back to the pool, or closed."""
@@ -182,6 +193,8 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # TCP, TLS and unix streams all are Transports
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.state is State.HEAD and self._plain:
+            self._read_the_rest()
         self.transport = None
         waiter = self._drain_waiter
         if waiter is not None and not waiter.done():
@@ -194,7 +207,9 @@ class Connection(asyncio.Protocol):
             if self._receiver is not None:
                 self._receiver.flush()
         else:
-            self._fail(UpstreamProtocolError("the upstream closed the connection before its answer was complete"))
+            self._fail(
+                UpstreamProtocolError("the upstream closed the connection before its answer was complete")
+            )
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -289,6 +304,20 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> bool:
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._sock, select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def _read_the_rest(self) -> None:
+        """A write failed; what the upstream said before it closed is still in the socket (RFC 9112 section 9.5)."""
+        try:
+            while self.state is not State.DONE and (data := self._sock.recv(65536)):
+                self.data_received(data)
+        except OSError:
+            pass
 
     def _interim(self, receiver: Receiver, status: int, answer: AnswerHead) -> None:
         if status == 101 or status < 100:

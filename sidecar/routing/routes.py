@@ -128,4 +128,3 @@ def _walk(root: _Node[T], parts: list[str]) -> Methods[T] | None:
         if literal is not None:
             stack.append((literal, depth + 1))
     return None
-

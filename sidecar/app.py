@@ -1,0 +1,195 @@
+"""The running sidecar: everything wired together, and how long each part lives.
+
+Owns lifetimes: the token store and its fetches around the sweeps, the sweeps around the listeners. Imports
+everything, decides nothing. lifecycle.py drives it from signals and files; tests and the demo use it as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from pathlib import Path
+
+import aiohttp.http_parser
+
+from sidecar import __version__, admin, binding, listening, logs, tls
+from sidecar.clock import SystemClock
+from sidecar.config.describe import effective
+from sidecar.config.loading import Loaded, load
+from sidecar.config.schema import Config
+from sidecar.errors import ConfigError, SidecarError
+from sidecar.identity import Identity
+from sidecar.metrics import Metrics
+from sidecar.proxy.pool import Destination, Pool
+from sidecar.proxy.server import Listener
+from sidecar.proxy.serving import Proxy, Serving
+from sidecar.tokens.endpoint import TokenEndpoint
+from sidecar.tokens.store import TokenStore
+from sidecar.tokens.view import TokenView
+
+
+class StartError(SidecarError):
+    """The process cannot serve here (a port in use, a parser missing); exit 1."""
+
+
+class App:
+    """One sidecar. Made by `running()`; also what the admin listener sees of it."""
+
+    version = __version__
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.clock = SystemClock()
+        self.metrics = Metrics(self.clock)
+        config = loaded.config
+        self._endpoint = TokenEndpoint(config)
+        self._store = TokenStore(
+            self.clock,
+            self._endpoint,
+            logs.Tee(self.metrics.tokens, logs.TokenLog()),
+            config.refresh,
+            config.tokens,
+        )
+        self._request_log = _configure_logs(config)
+        self._identity: Identity | None = None
+        self._pools: list[Pool] = []
+        self._sweeps: set[asyncio.Task[None]] = set()
+        self.proxy: Proxy
+        self.listener: Listener
+        self.proxy_address = ""
+        self.admin_address = ""
+
+    # -- what the admin listener asks --------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        return self.proxy.draining
+
+    def missing(self) -> Sequence[str]:
+        return self._store.missing()
+
+    def tokens(self) -> Sequence[TokenView]:
+        return self._store.views()
+
+    def config(self) -> Mapping[str, object]:
+        return effective(self.loaded.config)
+
+    def warnings(self) -> Sequence[str]:
+        return [warning.as_warning() for warning in self.loaded.warnings]
+
+    # -- start, reload, stop -------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def serve(self, proxy_socket: socket.socket, admin_socket: socket.socket) -> AsyncIterator[None]:
+        """Serve on these sockets while the context lasts."""
+        config = self.loaded.config
+        self.proxy_address = listening.name(proxy_socket, config.listen)
+        self.admin_address = listening.name(admin_socket, config.admin)
+        async with self._endpoint, self._store:
+            self.proxy = Proxy(self._bind(config), self.metrics, self._request_log.write)
+            self.listener = Listener(self.proxy, config.limits.header_timeout)
+            self.metrics.watch(self._store.views, self._connections)
+            self._keep(self.listener.sweep())
+            try:
+                async with (
+                    listening.administering(admin.runner(self), admin_socket),
+                    listening.accepting(self.listener, proxy_socket),
+                ):
+                    self._store.hold(binding.sources(config, self._store))
+                    yield
+            finally:
+                for sweep in self._sweeps:
+                    sweep.cancel()
+                for pool in self._pools:
+                    pool.close()
+
+    async def reload(self, path: Path) -> bool:
+        """Read the configuration again and serve by it; a wrong one is logged and the old one stays."""
+        log = logs.get("config")
+        try:
+            loaded = await asyncio.to_thread(load, path)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("config_problem", problem=str(problem))
+            log.error("config_reload_failed", problems=len(error.problems))
+            self.metrics.reloaded(False)
+            return False
+        old, config = self.loaded.config, loaded.config
+        for key in ("listen", "admin"):
+            if getattr(old, key) != getattr(config, key):
+                log.warning("config_needs_restart", key=key, serving=str(getattr(old, key)))
+        self._request_log = _configure_logs(config)
+        self._endpoint.reconfigure(config)
+        self._store.reconfigure(config.refresh, config.tokens)
+        retiring = self._pools[:]
+        self.proxy.serving = self._bind(config)
+        self.proxy.log_request = self._request_log.write
+        self.listener.header_timeout = config.limits.header_timeout
+        self._store.hold(binding.sources(config, self._store))
+        for pool in retiring:
+            pool.retire()
+        self.loaded = loaded
+        self.metrics.reloaded(True)
+        log.info("config_reloaded", routes=len(config.routes), warnings=len(loaded.warnings))
+        return True
+
+    def _bind(self, config: Config) -> Serving:
+        upstream = config.upstream
+        destination = Destination(
+            upstream.url.host,
+            upstream.url.port,
+            tls.client_context(upstream.ca_file) if upstream.url.scheme == "https" else None,
+            upstream.proxy,
+            upstream.connect_timeout,
+            upstream.max_connections,
+        )
+        pool = Pool(
+            destination,
+            response_timeout=upstream.response_timeout,
+            idle_timeout=upstream.idle_timeout,
+            max_head_bytes=config.limits.max_header_bytes,
+        )
+        self._pools = [old for old in self._pools if old.in_use] + [pool]
+        self._keep(pool.sweep())
+        if config.identity is not None:
+            self._identity = Identity(config.identity, self.clock, self._endpoint)
+        return binding.bind(
+            config, store=self._store, metrics=self.metrics, identity=self._identity, pool=pool
+        )
+
+    def _connections(self) -> tuple[int, int]:
+        counts = [pool.counts() for pool in self._pools]
+        return sum(idle for idle, _ in counts), sum(busy for _, busy in counts)
+
+    def _keep(self, sweep: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(sweep)
+        self._sweeps.add(task)
+        task.add_done_callback(self._sweeps.discard)
+
+
+def _configure_logs(config: Config) -> logs.RequestLog:
+    return logs.configure(config.log.level, config.log.format, config.log.requests)
+
+
+@contextlib.asynccontextmanager
+async def running(loaded: Loaded) -> AsyncIterator[App]:
+    """A sidecar that serves while the context lasts. Raises StartError."""
+    if not hasattr(aiohttp.http_parser, "HttpRequestParserC"):
+        raise StartError(
+            "aiohttp's C parser is missing; install aiohttp from a wheel, without AIOHTTP_NO_EXTENSIONS"
+        )
+    config = loaded.config
+    with contextlib.ExitStack() as sockets:
+        try:
+            proxy_socket = sockets.enter_context(listening.bound(config.listen))
+            admin_socket = sockets.enter_context(listening.bound(config.admin))
+        except listening.CannotListen as error:
+            raise StartError(str(error)) from error
+        app = App(loaded)
+        async with app.serve(proxy_socket, admin_socket):
+            logs.get("process").info(
+                "listening", version=__version__, proxy=app.proxy_address, admin=app.admin_address
+            )
+            yield app

@@ -1,0 +1,92 @@
+"""A process's life: signals, drain, reload.
+
+Owns what SIGTERM, SIGINT and SIGHUP do, and that a changed configuration file is noticed. app.py does the work.
+
+    serving --SIGTERM--> draining: not ready, `Connection: close`, still serving
+            --nothing in flight, nothing new for shutdown.quiet; at the latest after drain_timeout--> stopped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidecar import logs
+from sidecar.app import App, running
+from sidecar.config.loading import Loaded
+
+_LOOK_AT_FILES = 1.0  # seconds between looks
+_LOOK_IF_QUIET = 0.02
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+async def run(path: Path, loaded: Loaded) -> None:
+    """Serve until a signal ends it. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    stopping, reloading = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(0)  # asked a second time: at once
+        stopping.set()
+
+    async with running(loaded) as app:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(signal.SIGHUP, reloading.set)
+        watcher = asyncio.create_task(_keep_loaded(app, path, reloading))
+        waiter = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((watcher, waiter), return_when=asyncio.FIRST_COMPLETED)
+            if watcher.done():
+                watcher.result()  # a bug: end loudly
+        finally:
+            watcher.cancel()
+            waiter.cancel()
+        await drain(app)
+
+
+async def drain(app: App) -> None:
+    """Go on serving until the app beside us is quiet, within `shutdown.drain_timeout`."""
+    shutdown = app.loaded.config.shutdown
+    began = app.clock.now()
+    app.proxy.draining = True
+    logs.get("process").info("draining", in_flight=app.metrics.in_flight)
+    while (moment := app.clock.now()) - began < shutdown.drain_timeout:
+        quiet_for = moment - max(began, app.proxy.last_arrival)
+        if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet:
+            break
+        await asyncio.sleep(_LOOK_IF_QUIET)
+    logs.get("process").info("stopped", cut=app.metrics.in_flight)
+
+
+async def _keep_loaded(app: App, path: Path, asked: asyncio.Event) -> None:
+    """Reload when asked to, or when a file is not what it was."""
+    seen = stamp(app.loaded.files)
+    while True:
+        try:
+            async with asyncio.timeout(_LOOK_AT_FILES):
+                await asked.wait()
+        except TimeoutError:
+            if stamp(app.loaded.files) == seen:
+                continue
+        asked.clear()
+        await app.reload(path)
+        seen = stamp(app.loaded.files)
+
+
+def stamp(files: Sequence[Path]) -> Stamp:
+    """What tells a changed file: a rename over it, a ConfigMap's symlink swap, a write."""
+    return tuple(map(_stamp, files))
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,436 @@
+"""Bodies in motion: both ways at once, slowly, endlessly, broken off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, configuration, sidecar, until
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[RawUpstream]:
+    async with RawUpstream().running() as served:
+        yield served
+
+
+@pytest.fixture
+async def proxy(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[Sidecar]:
+    async with sidecar(configuration(upstream.url), tmp_path) as started:
+        yield started
+
+
+H = b"Host: localhost\r\n"
+
+
+async def test_chunks_go_up_as_they_come(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """The first chunk is at the upstream before the caller sends the second."""
+    caller = await proxy.caller()
+    await caller.send(b"POST / HTTP/1.1\r\n" + H + b"Transfer-Encoding: chunked\r\n\r\n")
+    got: list[bytes] = []
+
+    async def record(talk: Talk) -> None:
+        while not b"".join(got).endswith(b"0\r\n\r\n"):
+            got.append(await talk.reader.read(1000))
+        await talk.send(OK)
+
+    upstream.script = record
+    for n in range(3):
+        await caller.send(b"3\r\nab%d\r\n" % n)
+        while b"ab%d" % n not in b"".join(got):
+            await asyncio.sleep(0.001)
+    await caller.send(b"0\r\n\r\n")
+    assert (await caller.answer()).body == b"ok"
+    assert b"".join(got) == b"3\r\nab0\r\n3\r\nab1\r\n3\r\nab2\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Type: text/event-stream;charset=utf-8\r\n", b"X: y\r\n"])
+async def test_events_come_down_as_they_are_written(
+    proxy: Sidecar, upstream: RawUpstream, framing: bytes
+) -> None:
+    """An event stream is never buffered, whatever its framing."""
+    step = asyncio.Event()
+
+    async def stream(talk: Talk) -> None:
+        await talk.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+        for n in range(3):
+            await step.wait()
+            step.clear()
+            await talk.send(b"data: %d\n\n" % n)
+        talk.writer.close()
+
+    upstream.script = stream
+    caller = await proxy.caller()
+    await caller.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    assert (await caller.head())[0] == 200
+    for n in range(3):
+        step.set()
+        assert await caller.reader.readexactly(14) == b"9\r\ndata: %d\n\n\r\n" % n
+    assert await caller.reader.readexactly(5) == b"0\r\n\r\n"
+
+
+async def test_both_ways_at_once(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """An echo that answers while the request is still arriving."""
+
+    async def echo(talk: Talk) -> None:
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        for _ in range(3):
+            await talk.send(await talk.reader.readexactly(3))
+
+    upstream.script = echo
+    caller = await proxy.caller()
+    await caller.send(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n" + H + b"\r\n")
+    await caller.head()
+    for piece in (b"abc", b"def", b"ghi"):
+        await caller.send(piece)
+        assert await caller.reader.readexactly(3) == piece
+
+
+async def test_large_bodies_cross_both_ways(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """24 MiB up and down again, byte for byte."""
+    body = bytes(range(256)) * 4096 * 24
+
+    async def echo(talk: Talk) -> None:
+        await talk.body()
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + talk.request.body)
+
+    upstream.script = echo
+    caller = await proxy.caller()
+    upload = asyncio.create_task(caller.ask("/", method="POST", body=body))
+    assert (await upload).body == body
+
+
+async def test_deaf_caller_holds_the_upstream_back(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """Memory is bounded by the buffers between: the upstream cannot send on while nobody reads."""
+    sent = 0
+
+    async def pour(talk: Talk) -> None:
+        nonlocal sent
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 30))
+        while True:
+            await talk.send(b"x" * 65536)
+            sent += 65536
+
+    upstream.script = pour
+    caller = await proxy.caller()
+    await caller.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    await caller.head()
+    before = -1
+    while before != sent:  # until nothing moves any more
+        before = sent
+        for _ in range(50):
+            await asyncio.sleep(0.002)
+    assert sent < 64 << 20
+    caller.close()
+    await until(lambda: upstream.open == 0)
+
+
+async def test_deaf_upstream_holds_the_caller_back(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """And the caller cannot send on while the upstream does not read."""
+    hold = asyncio.Event()
+
+    async def deaf(talk: Talk) -> None:
+        talk.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await hold.wait()
+
+    upstream.script = deaf
+    caller = await proxy.caller()
+    await caller.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n" % (1 << 30) + H + b"\r\n")
+    sent = 0
+    try:
+        while sent < 64 << 20:
+            caller.writer.write(b"x" * 65536)
+            async with asyncio.timeout(0.5):
+                await caller.writer.drain()
+            sent += 65536
+    except TimeoutError:
+        pass
+    assert sent < 64 << 20
+    hold.set()
+
+
+async def test_early_answer_reaches_a_caller_that_is_still_sending(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """413 and close after 1 KB of 50 MB: the caller reads it, and is told that the connection ends."""
+
+    async def refuse(talk: Talk) -> None:
+        await talk.reader.readexactly(1024)
+        await talk.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!")
+        talk.writer.close()
+
+    upstream.script = refuse
+    for _ in range(5):
+        caller = await proxy.caller()
+        await caller.send(b"POST / HTTP/1.1\r\nContent-Length: 52428800\r\n" + H + b"\r\n")
+
+        async def upload(caller=caller) -> None:  # type: ignore[no-untyped-def]
+            for _ in range(800):
+                await caller.send(b"x" * 65536)
+
+        uploading = asyncio.create_task(upload())
+        answer = await caller.answer()
+        assert (answer.status, answer.body, answer.all("Connection")) == (413, b"no!", ["close"])
+        await asyncio.wait((uploading,))
+        uploading.exception()
+
+
+@pytest.mark.parametrize("answer", [b"413 Too Large", b"417 No", b"200 OK"])
+async def test_expect_continue_answered_at_once_poisons_nothing(
+    proxy: Sidecar, upstream: RawUpstream, answer: bytes
+) -> None:
+    """The body that was promised and never sent must not be taken from the next request."""
+
+    async def refuse(talk: Talk) -> None:
+        if talk.request.all("Expect"):
+            await talk.send(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+        else:
+            await answer_ok(talk)
+
+    upstream.script = refuse
+    for _ in range(20):
+        caller = await proxy.caller()
+        await caller.send(b"POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 10\r\n" + H + b"\r\n")
+        got = await caller.answer()
+        assert (got.status, got.all("Connection")) == (int(answer[:3]), ["close"])
+        caller.close()
+        assert (await proxy.ask("/next")).body == b"ok"
+
+
+async def test_expect_continue_is_the_upstreams_to_give(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """100 comes from the upstream, then the body goes up."""
+
+    async def careful(talk: Talk) -> None:
+        assert talk.request.all("Expect") == ["100-continue"]
+        await talk.send(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n")
+        await answer_ok(talk)
+
+    upstream.script = careful
+    caller = await proxy.caller()
+    for _ in range(2):
+        await caller.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n" + H + b"\r\n")
+        assert (await caller.head())[1] == b"HTTP/1.1 100 Continue"
+        await caller.send(b"abc")
+        assert (await caller.answer()).body == b"ok"
+        assert upstream.requests[-1].body == b"abc"
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("when", ["before the answer", "in the answer", "in the request"])
+async def test_caller_that_leaves_ends_the_upstream_request(
+    proxy: Sidecar, upstream: RawUpstream, when: str
+) -> None:
+    """Nobody works for someone who is gone."""
+    gone = asyncio.Event()
+
+    async def slow(talk: Talk) -> None:
+        if when == "in the answer":
+            await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx")
+        assert await talk.reader.read(100) in (b"", b"x")
+        gone.set()
+        await talk.reader.read(100)
+
+    upstream.script = slow
+    caller = await proxy.caller()
+    if when == "in the request":
+        await caller.send(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n" + H + b"\r\nx")
+    else:
+        await caller.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    await until(lambda: upstream.requests)
+    if when == "in the answer":
+        await caller.reader.readuntil(b"\r\n\r\nx")
+    caller.close()
+    await until(lambda: upstream.open == 0)
+    await until(lambda: proxy.app.metrics.in_flight == 0)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_stale_pooled_connection_is_retried_once(
+    proxy: Sidecar, upstream: RawUpstream, method: str
+) -> None:
+    """An idempotent request that meets a dead connection is sent again on a fresh one, its body with it."""
+    await proxy.ask("/")
+
+    async def dead(talk: Talk) -> None:
+        if talk.request.connection == 0:
+            await talk.body()
+            talk.reset()
+        else:
+            await answer_ok(talk)
+
+    upstream.script = dead
+    answer = await proxy.ask("/", method=method, body=b"abc" if method == "PUT" else b"")
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert [r.connection for r in upstream.requests] == [0, 0, 1]
+    assert upstream.requests[-1].body == upstream.requests[-2].body
+
+
+@pytest.mark.parametrize(
+    ("method", "dead_connections"),
+    [("POST", [0]), ("PATCH", [0]), ("GET", [0, 1])],
+    ids=["POST is never repeated", "PATCH is never repeated", "GET not twice"],
+)
+async def test_dead_connections_end_in_502(
+    proxy: Sidecar, upstream: RawUpstream, method: str, dead_connections: list[int]
+) -> None:
+    """What is not safe to send again is sent at most once."""
+    await proxy.ask("/")
+
+    async def dead(talk: Talk) -> None:
+        await talk.body()
+        talk.reset()
+
+    upstream.script = dead
+    answer = await proxy.ask("/", method=method)
+    assert (answer.status, answer.error) == (502, "upstream_protocol_error")
+    assert [r.connection for r in upstream.requests[1:]] == dead_connections
+
+
+async def test_silent_upstream_is_a_504(upstream: RawUpstream, tmp_path: Path) -> None:
+    """response_timeout: request sent, no response head."""
+    mapping = configuration(upstream.url, upstream={"response_timeout": "200ms"})
+    hold = asyncio.Event()
+
+    async def silent(talk: Talk) -> None:
+        await hold.wait()
+
+    async with sidecar(mapping, tmp_path) as started:
+        upstream.script = silent
+        caller = await started.caller()
+        answer = await caller.ask("/")
+        assert (answer.status, answer.error) == (504, "upstream_timeout")
+        upstream.script = answer_ok
+        assert (await caller.ask("/")).body == b"ok"
+        hold.set()
+
+
+async def test_silence_inside_a_body_cuts_it(upstream: RawUpstream, tmp_path: Path) -> None:
+    """idle_timeout, in the answer: cut; in the request: 408."""
+    mapping = configuration(upstream.url, upstream={"idle_timeout": "200ms", "response_timeout": "10s"})
+    hold = asyncio.Event()
+
+    async def stalls(talk: Talk) -> None:
+        if talk.request.line.startswith("GET"):
+            await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await hold.wait()
+
+    upstream.script = stalls
+    async with sidecar(mapping, tmp_path) as started:
+        got = await started.raw(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        assert got.endswith(b"half")
+        caller = await started.caller()
+        await caller.send(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n" + H + b"\r\nhalf")
+        answer = await caller.answer()
+        assert (answer.status, answer.error) == (408, "request_timeout")
+        await until(lambda: started.app.metrics.in_flight == 0)
+        hold.set()
+
+
+async def test_slow_stream_has_no_total_limit(upstream: RawUpstream, tmp_path: Path) -> None:
+    """Only silence counts: many pauses shorter than idle_timeout are fine, though together they are longer."""
+    mapping = configuration(upstream.url, upstream={"idle_timeout": "600ms", "response_timeout": "600ms"})
+
+    async def drip(talk: Talk) -> None:
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            await talk.send(b"x")
+
+    upstream.script = drip
+    async with sidecar(mapping, tmp_path) as started:
+        assert (await started.ask("/")).body == b"x" * 20
+
+
+async def test_unreachable_upstream_is_a_502(tmp_path: Path) -> None:
+    """Nobody listens there; the request log and the metric say so, the caller learns no address."""
+    async with RawUpstream().running() as gone:
+        port = gone.port
+    async with sidecar(configuration(f"http://127.0.0.1:{port}"), tmp_path) as started:
+        answer = await started.ask("/")
+        assert (answer.status, answer.error) == (502, "upstream_unreachable")
+        assert str(port).encode() not in answer.body
+        assert await started.metric("auth_sidecar_requests_total", route="all", status="502") == 1
+
+
+async def test_no_free_connection_is_overloaded(upstream: RawUpstream, tmp_path: Path) -> None:
+    """max_connections: whoever gets none within connect_timeout is told to come back; a freed one is lent on."""
+    hold = asyncio.Event()
+
+    async def busy(talk: Talk) -> None:
+        await hold.wait()
+        await answer_ok(talk)
+
+    upstream.script = busy
+    limits = {"max_connections": 2, "connect_timeout": "300ms"}
+    async with sidecar(configuration(upstream.url, upstream=limits), tmp_path) as started:
+        served = [asyncio.create_task(started.ask("/")) for _ in range(2)]
+        await until(lambda: upstream.connections == 2)
+        answer = await started.ask("/")
+        assert (answer.status, answer.error, answer.all("Retry-After")) == (503, "overloaded", ["1"])
+        waiting = [asyncio.create_task(started.ask("/")) for _ in range(6)]
+        await until(lambda: started.app.metrics.in_flight == 8)
+        hold.set()
+        assert [(await task).status for task in (*served, *waiting)] == [200] * 8
+        assert upstream.connections == 2
+
+
+async def test_too_many_requests_at_once_are_overloaded(upstream: RawUpstream, tmp_path: Path) -> None:
+    """max_in_flight: the one above gets 503 at once, the others are not disturbed."""
+    hold = asyncio.Event()
+
+    async def busy(talk: Talk) -> None:
+        await hold.wait()
+        await answer_ok(talk)
+
+    upstream.script = busy
+    async with sidecar(configuration(upstream.url, limits={"max_in_flight": 2}), tmp_path) as started:
+        served = [asyncio.create_task(started.ask("/")) for _ in range(2)]
+        await until(lambda: len(upstream.requests) == 2)
+        answer = await started.ask("/")
+        assert (answer.status, answer.error) == (503, "overloaded")
+        hold.set()
+        assert [(await task).status for task in served] == [200, 200]
+
+
+async def test_refused_upload_is_answered_and_closed(upstream: RawUpstream, tmp_path: Path) -> None:
+    """A refusal does not wait for the body; the caller can read it while it is still sending."""
+    mapping = configuration(upstream.url, routes=[{"path": "/a", "credential": "none"}])
+    async with sidecar(mapping, tmp_path) as started:
+        caller = await started.caller()
+        await caller.send(b"POST /b HTTP/1.1\r\nContent-Length: 100000\r\n" + H + b"\r\n")
+        answer = await caller.answer()
+        assert (answer.status, answer.error, answer.all("Connection")) == (403, "route_not_mapped", ["close"])
+        await caller.send(b"x" * 100_000)
+        assert await caller.closed() == b""
+        assert not upstream.requests
+
+
+async def test_answer_to_a_caller_of_http_1_0_that_breaks_off_is_a_reset(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """A clean end would look like the end of the body."""
+
+    async def breaks(talk: Talk) -> None:
+        await talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await until(lambda: received)
+        talk.reset()
+
+    received: list[bytes] = []
+    upstream.script = breaks
+    caller = await proxy.caller()
+    await caller.send(b"GET / HTTP/1.0\r\n\r\n")
+    received.append(await caller.reader.readuntil(b"hello"))
+    with pytest.raises(ConnectionResetError):
+        await caller.reader.read()
+
+
+async def test_answering_script_reads_bodies(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """Requests with small bodies share one upstream connection."""
+    upstream.script = answering(OK)
+    caller = await proxy.caller()
+    for n in range(20):
+        await caller.ask("/", method="POST", body=b"x" * n)
+    assert upstream.connections == 1
