@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.errors import BadRequest, Refusal, RequestTimeout, UpstreamFault, UpstreamTimeout
-from sidecar.proxy.headers import AnswerHead
+from sidecar.proxy.answerhead import AnswerHead
 from sidecar.proxy.problems import CLOSE
 from sidecar.proxy.tunnel import Tunnel
 from sidecar.proxy.upstream import Connection, now

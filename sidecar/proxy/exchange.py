@@ -20,10 +20,8 @@ from sidecar.digest import subject_digest
 from sidecar.errors import (
     HeadersTooLarge,
     InternalError,
-    MethodNotAllowed,
     Overloaded,
     Refusal,
-    RouteNotMapped,
 )
 from sidecar.proxy import problems
 from sidecar.proxy.attempt import Attempt, Outcome, reset
@@ -36,7 +34,7 @@ from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.token import Token
 
 if TYPE_CHECKING:
-    from sidecar.proxy.server import CallerConnection
+    from sidecar.proxy.caller import CallerConnection
 
 CALLER_GONE = 499  # nginx's, for logs and metrics: the caller left before an answer
 
@@ -158,22 +156,11 @@ class Exchange:
         if self.proxy.metrics.in_flight > serving.max_in_flight:
             raise Overloaded("the sidecar serves as many requests as it may")
         wanted = serving.admission.check(self.method, message.version, head, message.path)
-        self._route = route = self._find(wanted)
+        self._route = route = serving.route_for(wanted.path, self.method)
         self._keeper = route.keeper
         self.websocket = self.caller.upgraded and self.method == "GET" and head.wants_websocket()
         self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
         self._lines = self._head_lines(head, wanted)
-
-    def _find(self, wanted: targets.Target) -> ServedRoute:
-        methods = self.serving.routes.find(wanted.path)
-        if methods is None:
-            if self.serving.forward_unmapped:
-                return self.serving.unmapped
-            raise RouteNotMapped("no route covers this path; see `auth-sidecar explain`")
-        route = methods.find(self.method)
-        if route is None:
-            raise MethodNotAllowed("the path is mapped, but not for this method", methods.allowed())
-        return route
 
     def _head_lines(self, head: RequestHead, wanted: targets.Target) -> list[bytes]:
         serving = self.serving

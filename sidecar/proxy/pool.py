@@ -19,7 +19,7 @@ from sidecar import logs
 from sidecar.config.values import HttpUrl
 from sidecar.errors import Overloaded, UpstreamUnreachable
 from sidecar.proxy.egress import open_tunnel
-from sidecar.proxy.upstream import Connection, State, now
+from sidecar.proxy.upstream import Connection, now
 
 # A connection lent out again and again would hold on to an address that DNS has long given up.
 _MAX_AGE = 50.0
@@ -113,7 +113,7 @@ class Pool:
     def lost(self, connection: Connection) -> None:
         """It is closed."""
         self._all.discard(connection)
-        if connection.state is State.IDLE and connection in self._idle:
+        if connection in self._idle:
             self._idle.remove(connection)
         self._wake_one(None)
 

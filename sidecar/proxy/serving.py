@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sidecar import logs
+from sidecar.errors import MethodNotAllowed, RouteNotMapped
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
@@ -52,6 +53,18 @@ class Serving:
     replay_body: int
     idle_timeout: float
     response_timeout: float
+
+    def route_for(self, path: str, method: str) -> ServedRoute:
+        """The route of a canonical path. Raises RouteNotMapped, MethodNotAllowed."""
+        methods = self.routes.find(path)
+        if methods is None:
+            if self.forward_unmapped:
+                return self.unmapped
+            raise RouteNotMapped("no route covers this path; see `auth-sidecar explain`")
+        route = methods.find(method)
+        if route is None:
+            raise MethodNotAllowed("the path is mapped, but not for this method", methods.allowed())
+        return route
 
 
 # One line per finished request: route, method, status, seconds, credential, error code, subject digest.

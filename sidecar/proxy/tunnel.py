@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sidecar.proxy.upstream import Connection, now
 
 if TYPE_CHECKING:
-    from sidecar.proxy.server import CallerConnection
+    from sidecar.proxy.caller import CallerConnection
 
 
 class Tunnel(asyncio.Protocol):

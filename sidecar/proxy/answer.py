@@ -1,0 +1,219 @@
+"""One answer of the upstream, read as it arrives.  HOT.
+
+Owns the state of one answer on a connection: where its head and body end, and what in it cannot be trusted
+(odd framing, a switch of protocols nobody asked for, a second answer behind the first). llhttp (httptools) does
+the parsing and calls back here; the pieces go to the `Receiver`. Knows no sockets: upstream.py feeds it.
+
+    IDLE --begin--> HEAD --final head--> BODY --last byte--> DONE --idle--> IDLE
+                     └── 101 ──> TUNNEL
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+import httptools
+
+from sidecar.errors import UpstreamFault, UpstreamProtocolError
+from sidecar.proxy.answerhead import AnswerHead
+
+_MAX_FIELDS = 200
+
+
+class State(IntEnum):
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    DONE = 3
+    TUNNEL = 4
+
+
+class Receiver(Protocol):
+    """What a connection tells the exchange it serves. Called while data is read: never blocks."""
+
+    def answer_head(self, status: int, reason: bytes, head: AnswerHead, has_body: bool) -> None: ...
+
+    def answer_body(self, data: bytes) -> None: ...
+
+    def answer_end(self) -> None: ...
+
+    def flush(self) -> None:
+        """All that one segment brought has been told: write it."""
+
+    def interim(self, status: int) -> None:
+        """A 1xx answer other than 101."""
+
+    def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
+        """101: the connection is a tunnel now; `rest` are its first bytes."""
+
+    def failed(self, fault: UpstreamFault, unanswered: bool) -> None:
+        """The answer will not be completed. `unanswered`: the connection died before a byte of it."""
+
+
+class AnswerReader:
+    """Reads one answer after the other from one connection."""
+
+    __slots__ = (
+        "_head",
+        "_head_bytes",
+        "_head_request",
+        "_max_head_bytes",
+        "_parser",
+        "_reason",
+        "_receiver",
+        "_until_close",
+        "_wants_upgrade",
+        "answered",
+        "reusable",
+        "state",
+    )
+
+    def __init__(self, max_head_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
+        self._parser: httptools.HttpResponseParser | None = None
+        self._receiver: Receiver | None = None
+        self._head: AnswerHead | None = None  # while one is being read
+        self._reason = b""
+        self._head_bytes = 0
+        self._head_request = False
+        self._wants_upgrade = False
+        self._until_close = False  # the body ends with the connection
+        self.state = State.IDLE
+        self.answered = False  # a byte has come
+        self.reusable = False  # nothing odd: another request may follow on this connection
+
+    def begin(self, receiver: Receiver, *, head_request: bool, wants_upgrade: bool) -> None:
+        """Expect an answer."""
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self._receiver = receiver
+        self._head_request = head_request
+        self._wants_upgrade = wants_upgrade
+        self._head_bytes = 0
+        self._until_close = self.answered = self.reusable = False
+        self.state = State.HEAD
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived, and tell the receiver all of it."""
+        state, receiver, parser = self.state, self._receiver, self._parser
+        if receiver is None or parser is None or (state is not State.HEAD and state is not State.BODY):
+            self.reusable = False  # bytes nobody asked for: nothing that follows can be trusted
+            return
+        self.answered = True
+        if state is State.HEAD:
+            self._head_bytes += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switch(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._parser = None
+            self.fail(UpstreamProtocolError("the upstream's answer is not valid HTTP"))
+        else:
+            if self.state is State.HEAD and self._head_bytes > self._max_head_bytes:
+                self.fail(UpstreamProtocolError("the upstream's response head is too large"))
+        receiver.flush()
+
+    def eof(self, *, clean: bool) -> None:
+        """The connection is over; `clean`: not by an error."""
+        if self.state is State.BODY and self._until_close and clean:
+            self._finish()
+            if self._receiver is not None:
+                self._receiver.flush()
+        else:
+            self.fail(
+                UpstreamProtocolError("the upstream closed the connection before its answer was complete")
+            )
+        self.reusable = False
+
+    def fail(self, fault: UpstreamFault) -> None:
+        """The answer, if one is expected, will not be completed."""
+        unfinished = self.state is State.HEAD or self.state is State.BODY
+        self.state = State.DONE
+        self.reusable = False
+        if self._receiver is not None and unfinished:
+            self._receiver.failed(fault, unanswered=not self.answered)
+
+    def end(self) -> bool:
+        """The receiver is gone. True when the connection can serve another exchange."""
+        self._receiver = None
+        if self.state is State.DONE and self.reusable:
+            self.state = State.IDLE
+            return True
+        return False
+
+    # -- httptools callbacks: an exception here comes out of feed_data as HttpParserError --------------------------
+
+    def on_message_begin(self) -> None:
+        if self.state is not State.HEAD:
+            self.reusable = False  # a second answer behind the first
+            return
+        self._head = AnswerHead()
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        head = self._head
+        if head is not None:  # else it is a trailer: dropped, never merged
+            head.add(name, value)
+            if len(head.lines) > _MAX_FIELDS or head.size > self._max_head_bytes:
+                raise ValueError("the head is too large")
+
+    def on_headers_complete(self) -> None:
+        head, parser, receiver = self._head, self._parser, self._receiver
+        if self.state is not State.HEAD or head is None or parser is None or receiver is None:
+            return
+        status: int = parser.get_status_code()
+        if status < 200:
+            self._interim(receiver, status, head)
+            return
+        if head.odd_encoding:
+            raise ValueError("a transfer coding other than chunked")
+        self._head = None
+        self.reusable = parser.should_keep_alive()
+        if self._head_request or status == 204 or status == 304:
+            if self._head_request and head.content_length != 0:
+                # llhttp cannot know that this answers a HEAD: it waits for a body, so it is of no more use.
+                self._parser = None
+                self.reusable = parser.get_http_version() == "1.1" and not head.says_close()
+            receiver.answer_head(status, self._reason, head, False)
+            self._finish()
+        else:
+            self.state = State.BODY
+            self._until_close = not head.chunked and head.content_length is None
+            receiver.answer_head(status, self._reason, head, True)
+
+    def on_body(self, body: bytes) -> None:
+        if self.state is State.BODY and self._receiver is not None:
+            self._receiver.answer_body(body)
+        else:
+            self.reusable = False  # a body where none may be
+
+    def on_message_complete(self) -> None:
+        if self.state is State.BODY:
+            self._finish()
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _interim(self, receiver: Receiver, status: int, head: AnswerHead) -> None:
+        if status >= 102 or status == 100:
+            receiver.interim(status)
+        elif status < 100 or not self._wants_upgrade or head.upgrade is None:
+            raise ValueError("a switch of protocols that was not asked for")
+        # else llhttp stops behind the head: see _switch
+
+    def _switch(self, rest: bytes) -> None:
+        receiver, head = self._receiver, self._head
+        if self.state is State.HEAD and self._wants_upgrade and receiver is not None and head is not None:
+            self.state = State.TUNNEL
+            receiver.switched(self._reason, head, rest)
+        else:
+            self.fail(UpstreamProtocolError("the upstream switched protocols without being asked"))
+
+    def _finish(self) -> None:
+        self.state = State.DONE
+        if self._receiver is not None:
+            self._receiver.answer_end()
