@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp.http_parser
 
 from sidecar import __version__, admin, binding, listening, logs, tls
-from sidecar.clock import SystemClock
+from sidecar.clock import Clock, SystemClock
 from sidecar.config.describe import effective
 from sidecar.config.loading import Loaded, load
 from sidecar.config.schema import Config
@@ -39,9 +39,9 @@ class App:
 
     version = __version__
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, clock: Clock) -> None:
         self.loaded = loaded
-        self.clock = SystemClock()
+        self.clock = clock  # of everything about tokens; connections have the machine's
         self.metrics = Metrics(self.clock)
         config = loaded.config
         self._endpoint = TokenEndpoint(config)
@@ -174,7 +174,7 @@ def _configure_logs(config: Config) -> logs.RequestLog:
 
 
 @contextlib.asynccontextmanager
-async def running(loaded: Loaded) -> AsyncIterator[App]:
+async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[App]:
     """A sidecar that serves while the context lasts. Raises StartError."""
     if not hasattr(aiohttp.http_parser, "HttpRequestParserC"):
         raise StartError(
@@ -187,7 +187,7 @@ async def running(loaded: Loaded) -> AsyncIterator[App]:
             admin_socket = sockets.enter_context(listening.bound(config.admin))
         except listening.CannotListen as error:
             raise StartError(str(error)) from error
-        app = App(loaded)
+        app = App(loaded, clock or SystemClock())
         async with app.serve(proxy_socket, admin_socket):
             logs.get("process").info(
                 "listening", version=__version__, proxy=app.proxy_address, admin=app.admin_address

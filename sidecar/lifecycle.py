@@ -17,6 +17,7 @@ from pathlib import Path
 from sidecar import logs
 from sidecar.app import App, running
 from sidecar.config.loading import Loaded
+from sidecar.proxy.upstream import now
 
 _LOOK_AT_FILES = 1.0  # seconds between looks
 _LOOK_IF_QUIET = 0.02
@@ -53,10 +54,10 @@ async def run(path: Path, loaded: Loaded) -> None:
 async def drain(app: App) -> None:
     """Go on serving until the app beside us is quiet, within `shutdown.drain_timeout`."""
     shutdown = app.loaded.config.shutdown
-    began = app.clock.now()
+    began = now()
     app.proxy.draining = True
     logs.get("process").info("draining", in_flight=app.metrics.in_flight)
-    while (moment := app.clock.now()) - began < shutdown.drain_timeout:
+    while (moment := now()) - began < shutdown.drain_timeout:
         quiet_for = moment - max(began, app.proxy.last_arrival)
         if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet:
             break

@@ -117,7 +117,7 @@ def of_held(views: Iterable[TokenView], credentials: Iterable[str], now: float) 
         held.setdefault(view.credential, 0)
         if view.expires_at is None:
             continue
-        held[view.credential] += 1
+        held[view.credential] += view.state == "held"  # one that is over stays in view, for the gauge below
         if view.in_use:
             left[view.credential] = min(
                 left.get(view.credential, view.expires_at - now), view.expires_at - now
