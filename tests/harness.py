@@ -19,6 +19,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.app import App, running
+from sidecar.clock import Clock
 from sidecar.config.loading import Loaded, load
 from sidecar.demo.standin import StandIn
 
@@ -358,9 +359,11 @@ class Sidecar:
 
 
 @contextlib.asynccontextmanager
-async def sidecar(mapping: dict[str, Any], folder: Path) -> AsyncIterator[Sidecar]:
-    """A sidecar serving this configuration."""
-    async with running(load_mapping(mapping, folder)) as app:
+async def sidecar(
+    mapping: dict[str, Any], folder: Path, clock: Clock | None = None
+) -> AsyncIterator[Sidecar]:
+    """A sidecar serving this configuration; with a `FakeClock` the test moves its tokens' time."""
+    async with running(load_mapping(mapping, folder), clock) as app:
         started = Sidecar(app)
         try:
             yield started
