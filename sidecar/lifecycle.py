@@ -59,7 +59,7 @@ async def drain(app: App) -> None:
     logs.get("process").info("draining", in_flight=app.metrics.in_flight)
     while (moment := now()) - began < shutdown.drain_timeout:
         quiet_for = moment - max(began, app.proxy.last_arrival)
-        if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet:
+        if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet and not app.listener.unsent:
             break
         await asyncio.sleep(_LOOK_IF_QUIET)
     logs.get("process").info("stopped", cut=app.metrics.in_flight)

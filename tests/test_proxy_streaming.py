@@ -434,3 +434,20 @@ async def test_answering_script_reads_bodies(proxy: Sidecar, upstream: RawUpstre
     for n in range(20):
         await caller.ask("/", method="POST", body=b"x" * n)
     assert upstream.connections == 1
+
+
+async def test_slow_reader_of_a_closing_answer_gets_all_of_it(
+    proxy: Sidecar, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of our side waits for what is still to be taken, however long that is."""
+    monkeypatch.setattr("sidecar.proxy.caller._LINGER", 0.02)
+    body = b"x" * (8 << 20)
+    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    caller = await proxy.caller()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await caller.send(b"GET / HTTP/1.1\r\nConnection: close\r\n" + H + b"\r\n")
+    await until(lambda: upstream.requests)
+    await asyncio.sleep(0.2)  # many times as long as the linger
+    caller.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    answer = await caller.answer()
+    assert answer.body == body

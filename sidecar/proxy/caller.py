@@ -229,7 +229,23 @@ class CallerConnection(RequestHandler):
         if transport is not None and not transport.is_closing():
             if transport.can_write_eof():
                 transport.write_eof()
-            self._loop.call_later(_LINGER, transport.abort)
+            self._loop.call_later(_LINGER, self._stop_lingering, transport, self.unsent, now())
+
+    def _stop_lingering(self, transport: asyncio.Transport, unsent: int, progress: float) -> None:
+        left = transport.get_write_buffer_size()
+        if left < unsent:
+            progress = now()
+        if (
+            left and now() - progress < self.proxy.serving.idle_timeout
+        ):  # a slow reader gets all of its answer
+            self._loop.call_later(_LINGER, self._stop_lingering, transport, left, progress)
+        else:
+            transport.abort()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the caller has not taken yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def check_head_deadline(self, moment: float, timeout: float) -> None:
         """Called by the listener's sweep."""

@@ -46,6 +46,11 @@ class Listener(web.Server):
     async def _serve(exchange: Exchange) -> Exchange:
         return await exchange.run()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that callers have not taken yet."""
+        return sum(c.unsent for c in self.connections if isinstance(c, CallerConnection))
+
     async def sweep(self) -> None:
         """Look after incomplete heads for ever; cancelled by the owner."""
         while True:
