@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SOURCES := sidecar tests
+SOURCES := sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types lock test-real soak clean

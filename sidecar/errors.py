@@ -2,7 +2,7 @@
 
     SidecarError
     ├── ConfigError                  the configuration is wrong (exit 2); carries every problem
-    └── Refusal                      answered as application/problem+json (contract section 7)
+    └── Refusal                      answered as application/problem+json (docs/errors.md)
         ├── CallerFault              4xx: the request is at fault
         │   ├── BadRequest                400 bad_request            closes the connection
         │   ├── PathNotCanonical          400 path_not_canonical

@@ -35,10 +35,10 @@ async def run(path: Path, loaded: Loaded) -> None:
             os._exit(0)  # asked a second time: at once
         stopping.set()
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)
     async with running(loaded) as app:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGHUP, reloading.set)
         watcher = asyncio.create_task(_keep_loaded(app, path, reloading))
         waiter = asyncio.create_task(stopping.wait())
         try:

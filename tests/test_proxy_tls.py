@@ -47,9 +47,13 @@ async def test_private_ca_is_trusted_and_connections_are_reused(ca: trustme.CA, 
 
 
 @pytest.mark.parametrize("wrong", ["name", "ca", "version"])
-async def test_untrusted_upstream_gets_no_byte_of_a_request(ca: trustme.CA, tmp_path: Path, wrong: str) -> None:
+async def test_untrusted_upstream_gets_no_byte_of_a_request(
+    ca: trustme.CA, tmp_path: Path, wrong: str
+) -> None:
     """Wrong name, unknown CA, TLS 1.1: 502 before anything is sent."""
-    context = serving(trustme.CA() if wrong == "ca" else ca, "other.example" if wrong == "name" else "127.0.0.1")
+    context = serving(
+        trustme.CA() if wrong == "ca" else ca, "other.example" if wrong == "name" else "127.0.0.1"
+    )
     if wrong == "version":
         context.set_ciphers("ALL:@SECLEVEL=0")
         with warnings.catch_warnings():
@@ -126,7 +130,7 @@ async def test_unix_socket_listener(tmp_path: Path) -> None:
     async with RawUpstream().running() as upstream:
         mapping = configuration(upstream.url, listen=f"unix:{path}")
         for _ in range(2):
-            async with sidecar(mapping, tmp_path) as started:
+            async with sidecar(mapping, tmp_path):
                 assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
                 caller = Caller(*await asyncio.open_unix_connection(str(path)))
                 assert (await caller.ask("/")).body == b"ok"
@@ -143,7 +147,9 @@ async def test_port_in_use_is_named(tmp_path: Path) -> None:
     """Whoever reads the error knows which."""
     async with RawUpstream().running() as upstream, RawUpstream().running() as taken:
         mapping = configuration(upstream.url, listen=f"127.0.0.1:{taken.port}")
-        with pytest.raises(StartError, match=rf"^cannot listen on 127\.0\.0\.1:{taken.port}: Address already in use$"):
+        with pytest.raises(
+            StartError, match=rf"^cannot listen on 127\.0\.0\.1:{taken.port}: Address already in use$"
+        ):
             async with sidecar(mapping, tmp_path):
                 pass
 

@@ -1,6 +1,6 @@
 """May this request come in at all? Version, framing, Host, Origin, expectation.
 
-Owns what is decided before any route is looked for: contract section 7's 400, 403 origin, 405 CONNECT, 417 and
+Owns what is decided before any route is looked for: 400 malformed, 403 origin, 405 CONNECT, 417 and
 421. Pure: a request head in, nothing or a CallerFault out. It keeps web pages (DNS rebinding, cross-site
 requests) and confused clients out; it knows nothing of tokens.
 """

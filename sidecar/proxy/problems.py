@@ -1,6 +1,6 @@
 """Errors as they go over the wire: RFC 9457 problem documents.
 
-Owns the bytes of an answer the sidecar makes itself (contract section 7). Pure. Nothing of the request, of a
+Owns the bytes of an answer the sidecar makes itself (docs/errors.md). Pure. Nothing of the request, of a
 token or of what an upstream said is ever echoed: a body is made of the error's own words and of names from the
 configuration.
 """

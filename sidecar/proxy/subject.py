@@ -1,6 +1,6 @@
 """On whose behalf? The subject of a request, from its header fields.
 
-Owns contract section 6's rule on what a subject is: text exactly as sent, one field, one value, nothing folded
+Owns the rule on what a subject is: text exactly as sent, one field, one value, nothing folded
 or trimmed; and which subjects may be named at all. Pure. It knows no tokens; a subject in an error's text would
 be a leak, so there is none.
 """

@@ -1,6 +1,6 @@
 """The route map: from a canonical path and a method to whatever was registered there.
 
-Owns patterns and their precedence (contract section 4.3): a literal segment beats `{name}` beats `**`, compared
+Owns patterns and their precedence (docs/routes.md): a literal segment beats `{name}` beats `**`, compared
 from the left, whatever the order in the file; the path decides first, then the method. Pure and generic: it
 does not know what a route leads to.
 

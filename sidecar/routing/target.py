@@ -1,6 +1,6 @@
 """From the request target as received to the one path that is matched and sent.
 
-Owns contract section 4.1 and 4.2: which forms of target are taken, and what a canonical path is. Pure, on
+Owns which forms of target are taken, and what a canonical path is. Pure, on
 text; knows nothing of routes, upstreams or connections. The path is made canonical exactly once, here, so that
 no one else may decode it: what was matched is what is sent.
 """

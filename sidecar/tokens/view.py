@@ -32,7 +32,7 @@ class TokenEvents(Protocol):
         retry_in: float,
         detail: str,
     ) -> None:
-        """A token request failed. `reason` is a metric label (contract section 8), `detail` is for the log:
+        """A token request failed. `reason` is a metric label (docs/metrics.md), `detail` is for the log:
         bounded, one line, nothing secret."""
 
     def dropped(self, credential: str, reason: DropReason) -> None:
