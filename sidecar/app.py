@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp.http_parser
@@ -55,7 +55,6 @@ class App:
         self._request_log = _configure_logs(config)
         self._identity: Identity | None = None
         self._pools: list[Pool] = []
-        self._sweeps: set[asyncio.Task[None]] = set()
         self.proxy: Proxy
         self.listener: Listener
         self.proxy_address = ""
@@ -91,7 +90,7 @@ class App:
             self.proxy = Proxy(self._bind(config), self.metrics, self._request_log.write)
             self.listener = Listener(self.proxy, config.limits.header_timeout)
             self.metrics.watch(self._store.views, self._connections)
-            self._keep(self.listener.sweep())
+            sweep = asyncio.create_task(self.listener.sweep())
             try:
                 async with (
                     listening.administering(admin.runner(self), admin_socket),
@@ -100,8 +99,7 @@ class App:
                     self._store.hold(binding.sources(config, self._store))
                     yield
             finally:
-                for sweep in self._sweeps:
-                    sweep.cancel()
+                sweep.cancel()
                 for pool in self._pools:
                     pool.close()
 
@@ -152,7 +150,6 @@ class App:
             max_head_bytes=config.limits.max_header_bytes,
         )
         self._pools = [old for old in self._pools if old.in_use] + [pool]
-        self._keep(pool.sweep())
         if config.identity is not None:
             self._identity = Identity(config.identity, self.clock, self._endpoint)
         return binding.bind(
@@ -162,11 +159,6 @@ class App:
     def _connections(self) -> tuple[int, int]:
         counts = [pool.counts() for pool in self._pools]
         return sum(idle for idle, _ in counts), sum(busy for _, busy in counts)
-
-    def _keep(self, sweep: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(sweep)
-        self._sweeps.add(task)
-        task.add_done_callback(self._sweeps.discard)
 
 
 def _configure_logs(config: Config) -> logs.RequestLog:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, configuration, sidecar, until
+from tests.harness import (
+    OK,
+    RawUpstream,
+    Sidecar,
+    Talk,
+    answer_ok,
+    answering,
+    configuration,
+    load_mapping,
+    sidecar,
+    until,
+)
 
 
 @pytest.fixture
@@ -451,3 +463,75 @@ async def test_slow_reader_of_a_closing_answer_gets_all_of_it(
     caller.reader._transport.resume_reading()  # type: ignore[attr-defined]
     answer = await caller.answer()
     assert answer.body == body
+
+
+async def test_connection_left_paused_by_a_slow_reader_serves_the_next_request(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """Backpressure of one caller stays with its own answer."""
+    body = b"x" * (4 << 20)
+    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    slow = await proxy.caller()
+    slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await slow.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    await until(lambda: upstream.requests)
+    for _ in range(20):
+        assert (await proxy.ask("/")).body == body
+    slow.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    assert (await slow.answer()).body == body
+
+
+@pytest.mark.parametrize("target", [b"/a%00", b"/ok"], ids=["refused", "served"])
+async def test_caller_that_pipelines_and_never_reads_costs_bounded_memory(
+    upstream: RawUpstream, tmp_path: Path, target: bytes
+) -> None:
+    """Its next request waits until it has taken its answers; then it is let go."""
+    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+    mapping = configuration(upstream.url, upstream={"idle_timeout": "500ms"}, log={"level": "error"})
+    async with sidecar(mapping, tmp_path) as started:
+        caller = await started.caller()
+        caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        block = (b"GET " + target + b" HTTP/1.1\r\n" + H + b"\r\n") * 1000
+        most = 0
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while True:
+                caller.writer.write(block)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await caller.writer.drain()
+                most = max(most, started.app.listener.unsent)
+        assert 0 < most < 1 << 20
+
+
+async def test_body_of_one_byte_chunks_and_empty_lines_is_cheap_and_whole(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """However it is cut, it arrives as it was sent, and the next request behind it is served."""
+    for body in (b"\r\n" * 100_000, b"\r\n\r\n0\r\n\r\n" * 1000):
+        caller = await proxy.caller()
+        await caller.send(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + H + b"\r\n"
+            b"%x\r\n%b\r\n" % (len(body), body) + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
+        )
+        assert (await caller.answer()).body == b"ok"
+        assert upstream.requests[-1].body == body + b"x" * 5000
+
+
+async def test_exchange_that_outlives_a_reload_keeps_its_deadlines(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """A request that was still arriving while the configuration changed is timed out like any other."""
+    hold = asyncio.Event()
+
+    async def silent(talk: Talk) -> None:
+        await hold.wait()
+
+    upstream.script = silent
+    mapping = configuration(upstream.url, upstream={"response_timeout": "300ms"})
+    async with sidecar(mapping, tmp_path) as started:
+        serving = started.app.proxy.serving
+        assert await started.app.reload(load_mapping(mapping, tmp_path).files[0])
+        started.app.proxy.serving = serving  # as a request sees it that began before the reload
+        answer = await started.ask("/")
+        assert answer.error == "upstream_timeout"
+        hold.set()

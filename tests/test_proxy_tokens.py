@@ -269,6 +269,35 @@ async def test_early_401_to_a_small_streamed_body_is_mended(proxy: Sidecar, upst
     assert upstream.requests[-1].body == b"abcdef"
 
 
+async def test_early_401_to_a_body_that_outgrows_replay_body_loses_nothing(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """What arrives while the 401 is still being read is for the next attempt, behind what is kept."""
+    await proxy.ask("/app/x")
+    revoked, answered = set(tokens_at(upstream)), asyncio.Event()
+
+    async def checks(talk: Talk) -> None:
+        if talk.request.all("Authorization")[0] in revoked:
+            await talk.reader.readuntil(b"AAA")
+            await talk.send(UNAUTHORIZED[:-1])
+            answered.set()
+            await talk.reader.read()
+        else:
+            await answer_ok(talk)
+
+    upstream.script = checks
+    caller = await proxy.caller()
+    await caller.send(
+        b"POST /app/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nAAA\r\n"
+    )
+    await answered.wait()
+    for _ in range(10):
+        await caller.send(b"3e80\r\n" + b"B" * 16000 + b"\r\n")
+    await caller.send(b"0\r\n\r\n")
+    assert (await caller.answer()).body == b"ok"
+    assert upstream.requests[-1].body == b"AAA" + b"B" * 160_000
+
+
 async def test_403_and_429_are_passed_on(proxy: Sidecar, upstream: RawUpstream, egain: StandIn) -> None:
     """No new token, no second try; the refusal is counted."""
     before = len(egain.token_requests)

@@ -189,3 +189,17 @@ async def test_websocket_of_a_foreign_page_is_refused(proxy: Sidecar, upstream: 
     await caller.send(HANDSHAKE[:-2] + b"Origin: https://evil.example\r\n\r\n")
     assert (await caller.answer()).error == "origin_not_allowed"
     assert not upstream.requests
+
+
+async def test_requests_behind_a_declined_handshake_are_parsed_like_any_others(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """In one segment with it: a chunked one with a trailer, a plain one without that trailer, a malformed one."""
+    caller = await proxy.caller()
+    await caller.send(
+        HANDSHAKE + b"POST /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+        b"0\r\nX-Trailer: evil\r\n\r\nGET /c HTTP/1.1\r\nHost: localhost\r\n\r\nBAD\x00 / HTTP/1.1\r\n\r\n"
+    )
+    assert [(await caller.answer()).status for _ in range(4)] == [200, 200, 200, 400]
+    assert [r.line for r in upstream.requests] == ["GET /ws HTTP/1.1", "POST /b HTTP/1.1", "GET /c HTTP/1.1"]
+    assert [n for n, _ in upstream.requests[-1].headers] == ["Host"]

@@ -117,6 +117,10 @@ class Attempt:
         exchange = self._exchange
         if exchange.judge(status):
             self._rejecting = True
+            if self._upload is not None and not exchange.body.sent:
+                # What arrives from now on is for the next attempt; this connection is of no more use.
+                self._upload.cancel()
+                self._settle(Outcome.REJECTED)
             return
         self.answering = True
         exchange.status = status

@@ -45,6 +45,7 @@ MAX_FIELDS = 200
 KEEPALIVE_TIMEOUT = 3600.0  # longer than any client's pool, so that it is the client who closes
 _READ_BUFFER = 64 * 1024
 _LINGER = 2.0
+_MAX_CUTS = 64
 _SILENT = logging.Logger("aiohttp.silent", logging.CRITICAL + 1)  # what goes wrong is told by our own log
 
 
@@ -57,6 +58,7 @@ class CallerConnection(RequestHandler):
         "_chunked",
         "_head_bytes",
         "_held",
+        "_inexact",
         "_last_bytes",
         "_length",
         "_noted",
@@ -85,6 +87,7 @@ class CallerConnection(RequestHandler):
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request parsed last
         self._chunked = False  # ... and how it ends
         self._length = 0
+        self._inexact = False  # more of a chunked body was fed than is known to belong to it
         self._held = b""  # received, but not to be parsed before the parser has room
         self._broken = False  # the parser has given up: nothing that follows means anything
         self._tunnel: Tunnel | None = None
@@ -119,29 +122,36 @@ class CallerConnection(RequestHandler):
             self._look(data, in_body)
         if self._held:
             data, self._held = self._held + data, b""
+        cuts = 0
         while data and not (self._broken or self._force_close or self._close):
             if self._reading_paused or self._buffer_paused:
                 self._held = data
                 return
-            cut = self._next_cut(data)
+            cut = self._next_cut(data, cuts)
+            cuts += 1
             piece, data = (data, b"") if cut >= len(data) else (data[:cut], data[cut:])
             in_body = not self._body.is_eof()
             super().data_received(piece)
             self._look(piece, in_body)
 
-    def _next_cut(self, data: bytes) -> int:
-        """How much of it belongs to the head or body at hand."""
+    def _next_cut(self, data: bytes, cuts: int) -> int:
+        """How much of it belongs to the head or body at hand; `cuts` have been made in this segment."""
         if self._upgraded:
             return len(data)
         if not self._body.is_eof() and not self._chunked:
             return max(1, self._length - self._body.total_bytes)
+        if self._chunked and cuts > _MAX_CUTS:
+            self._inexact = True  # a body made of empty lines must not cost more than another one
+            return len(data)
         # Heads end with an empty line, and so do chunked bodies (with their trailers).
         end = (self._last_bytes + data).find(b"\r\n\r\n")
         return len(data) if end < 0 else end + 4 - len(self._last_bytes)
 
     def _look(self, piece: bytes, in_body: bool) -> None:
         """What did that piece bring? A message, an error, the end of a body, or just more."""
-        if self._request_count != self._noted:
+        if self._inexact and self._body.is_eof():
+            self._drop_what_follows()
+        elif self._request_count != self._noted:
             self._noted = self._request_count
             self._look_at_message()
         elif self._chunked:
@@ -175,16 +185,29 @@ class CallerConnection(RequestHandler):
         self._chunked = bool(message.chunked) and not body.is_eof()
         self._length = 0 if message.chunked else int(message.headers.get("Content-Length", "0"))
 
+    def _drop_what_follows(self) -> None:
+        """Requests behind a body whose end was not cut exactly may have its trailers: they are not served."""
+        self._broken = True
+        self._noted = self._request_count
+        while self._messages and self._messages[-1][1] is not self._body:
+            self._messages.pop()
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will be served on this connection."""
+        return self._broken and not self._messages
+
     def _resume_reading_for_buffer(self) -> None:
         super()._resume_reading_for_buffer()
         if self._held:
             self.data_received(b"")
 
     async def finish_response(self, request: Any, resp: Any, start_time: float | None) -> Any:
+        if self._message_tail:  # behind a handshake that was declined: requests like any others
+            self._held, self._message_tail = self._message_tail + self._held, b""
         finished = await super().finish_response(request, resp, start_time)
-        if self._request_count != self._noted:  # what came behind a handshake that was declined
-            self._noted = self._request_count
-            self._look_at_message()
+        if self._held and not self._upgraded:
+            self.data_received(b"")
         return finished
 
     # -- answers that aiohttp would have made --------------------------------------------------------------------------
@@ -268,6 +291,21 @@ class CallerConnection(RequestHandler):
         super().resume_writing()
         if self.exchange is not None:
             self.exchange.resume_writing()
+
+    async def drained(self) -> None:
+        """Wait until the caller has taken most of what was written.
+
+        Raises ConnectionError when it is gone, or has taken nothing for idle_timeout.
+        """
+        if not self.writing_paused:
+            return
+        try:
+            async with asyncio.timeout(self.proxy.serving.idle_timeout):
+                await self._drain_helper()
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            raise ConnectionResetError("the caller takes no answers") from None
 
     def start_tunnel(self, tunnel: Tunnel) -> None:
         """From now on bytes belong to the tunnel, those that came behind the handshake first."""

@@ -102,7 +102,9 @@ class Exchange:
 
     async def prepare(self, request: object) -> None: ...
 
-    async def write_eof(self) -> None: ...
+    async def write_eof(self) -> None:
+        """The next request of this caller waits until it has taken this answer."""
+        await self.caller.drained()
 
     async def run(self) -> Exchange:
         """Serve the request. Returns itself: the answer has been written by then."""
@@ -137,6 +139,7 @@ class Exchange:
         return self
 
     def _end(self) -> None:
+        self.close = self.close or self.caller.finished
         self.keep_alive = not self.close
         payload = self._payload
         # A good body that is still arriving is read to its end by aiohttp first.

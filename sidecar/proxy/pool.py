@@ -59,6 +59,7 @@ class Pool:
         self._all: set[Connection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._sweeping: asyncio.Task[None] | None = None
         self._closed = False
         self._log = logs.get("upstream")
         self._log_next = 0.0
@@ -98,6 +99,8 @@ class Pool:
             self._wake_one(None)
         if connection.transport is not None:
             self._all.add(connection)
+            if self._sweeping is None or self._sweeping.done():
+                self._sweeping = asyncio.create_task(self._sweep())
         return connection
 
     # -- for connections ---------------------------------------------------------------------------------------
@@ -123,10 +126,10 @@ class Pool:
         """(idle, busy)."""
         return len(self._idle), len(self._all) - len(self._idle)
 
-    async def sweep(self) -> None:
-        """Look after deadlines until the pool is closed and empty."""
+    async def _sweep(self) -> None:
+        """Look after deadlines for as long as there is a connection."""
         tick = min(1.0, max(0.02, min(self.response_timeout, self.idle_timeout) / 8))
-        while self.in_use:
+        while self._all:
             await asyncio.sleep(tick)
             moment = now()
             for connection in list(self._all):
@@ -137,7 +140,7 @@ class Pool:
 
     @property
     def in_use(self) -> bool:
-        """There is anything left to look after."""
+        """It may still open connections, or has some."""
         return not self._closed or bool(self._all)
 
     def retire(self) -> None:
@@ -151,6 +154,8 @@ class Pool:
         self.retire()
         for connection in list(self._all):
             connection.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         """The exchange needs this connection no longer: back to the pool, or closed."""
         self.deadline = None
         if self._answer.end() and request_sent and self.transport is not None:
+            self.resume_reading()  # a slow caller may have left it paused
             self._pool.release(self)
         else:
             self.close()
