@@ -38,6 +38,7 @@ class Process:
     process: asyncio.subprocess.Process
     config: Path
     events: list[dict[str, Any]] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
 
     async def read_log(self) -> None:
         assert self.process.stderr is not None
@@ -53,7 +54,9 @@ class Process:
         return host, int(port)
 
     async def caller(self, which: str = "proxy") -> Caller:
-        return Caller(*await asyncio.open_connection(*self._address(which)))
+        caller = Caller(*await asyncio.open_connection(*self._address(which)))
+        self.callers.append(caller)
+        return caller
 
     async def ask(self, target: str, which: str = "proxy") -> Answer:
         caller = await self.caller(which)
@@ -89,6 +92,8 @@ async def process(mapping: dict[str, Any], folder: Path, **environ: str) -> Asyn
         await until(lambda: started.happened("listening") or log.done(), "listening")
         yield started
     finally:
+        for caller in started.callers:
+            caller.close()
         if started.process.returncode is None:
             started.process.kill()
         await started.process.wait()
@@ -178,7 +183,8 @@ async def test_configuration_is_read_again(upstream: RawUpstream, tmp_path: Path
             started.rewrite(wanted)
             if how == "SIGHUP":
                 started.process.send_signal(signal.SIGHUP)
-            await until(lambda after=after: started.happened(after), after)
+            while not started.happened(after):
+                await asyncio.sleep(0.01)
             assert (await started.ask("/new")).status == 200
         assert "sidecar.yaml:" in started.happened("config_problem")[0]["problem"]
         assert started.happened("config_needs_restart")[0]["key"] == "listen"
