@@ -55,6 +55,9 @@ class App:
         self._request_log = _configure_logs(config)
         self._identity: Identity | None = None
         self._pools: list[Pool] = []
+        self._sweeps = asyncio.TaskGroup()
+        self.stamps = loaded.stamps  # of the files read last, whether they were right or wrong
+        self._bound = loaded.config  # what the listeners were opened by
         self.proxy: Proxy
         self.listener: Listener
         self.proxy_address = ""
@@ -86,11 +89,11 @@ class App:
         config = self.loaded.config
         self.proxy_address = listening.name(proxy_socket, config.listen)
         self.admin_address = listening.name(admin_socket, config.admin)
-        async with self._endpoint, self._store:
-            self.proxy = Proxy(self._bind(config), self.metrics, self._request_log.write)
+        async with self._endpoint, self._store, self._sweeps:
+            self.proxy = Proxy(self._bind(config, self._pool(config)), self.metrics, self._request_log.write)
             self.listener = Listener(self.proxy, config.limits.header_timeout)
             self.metrics.watch(self._store.views, self._connections)
-            sweep = asyncio.create_task(self.listener.sweep())
+            sweep = self._sweeps.create_task(self.listener.sweep())
             try:
                 async with (
                     listening.administering(admin.runner(self), admin_socket),
@@ -109,31 +112,39 @@ class App:
         try:
             loaded = await asyncio.to_thread(load, path)
         except ConfigError as error:
+            self.stamps = error.stamps
             for problem in error.problems:
                 log.error("config_problem", problem=str(problem))
             log.error("config_reload_failed", problems=len(error.problems))
             self.metrics.reloaded(False)
             return False
-        old, config = self.loaded.config, loaded.config
-        for key in ("listen", "admin"):
-            if getattr(old, key) != getattr(config, key):
-                log.warning("config_needs_restart", key=key, serving=str(getattr(old, key)))
+        self.stamps = loaded.stamps
+        config = loaded.config
+        try:
+            pool = self._pool(config)  # the only part that may still fail: files can change under our eyes
+        except OSError as error:
+            log.error("config_reload_failed", reason=f"upstream.ca_file: {error.strerror or error}")
+            self.metrics.reloaded(False)
+            return False
+        for key, bound in (("listen", self._bound.listen), ("admin", self._bound.admin)):
+            if getattr(config, key) != bound:
+                log.warning("config_needs_restart", key=key, serving=str(bound))
         self._request_log = _configure_logs(config)
         self._endpoint.reconfigure(config)
         self._store.reconfigure(config.refresh, config.tokens)
-        retiring = self._pools[:]
-        self.proxy.serving = self._bind(config)
+        for old in self._pools:
+            old.retire()
+        self.proxy.serving = self._bind(config, pool)
         self.proxy.log_request = self._request_log.write
         self.listener.header_timeout = config.limits.header_timeout
         self._store.hold(binding.sources(config, self._store))
-        for pool in retiring:
-            pool.retire()
         self.loaded = loaded
         self.metrics.reloaded(True)
         log.info("config_reloaded", routes=len(config.routes), warnings=len(loaded.warnings))
         return True
 
-    def _bind(self, config: Config) -> Serving:
+    def _pool(self, config: Config) -> Pool:
+        """Raises OSError when the CA file cannot be used."""
         upstream = config.upstream
         destination = Destination(
             upstream.url.host,
@@ -143,14 +154,20 @@ class App:
             upstream.connect_timeout,
             upstream.max_connections,
         )
-        pool = Pool(
+        return Pool(
             destination,
             response_timeout=upstream.response_timeout,
             idle_timeout=upstream.idle_timeout,
             max_head_bytes=config.limits.max_header_bytes,
+            spawn=self._sweeps.create_task,
         )
+
+    def _bind(self, config: Config, pool: Pool) -> Serving:
         self._pools = [old for old in self._pools if old.in_use] + [pool]
-        if config.identity is not None:
+        if config.identity is None:
+            self._identity = None
+        elif self._identity is None or self._identity.settings != config.identity:
+            # Else its keys and verified tokens are kept: the provider may be out of reach just now.
             self._identity = Identity(config.identity, self.clock, self._endpoint)
         return binding.bind(
             config, store=self._store, metrics=self.metrics, identity=self._identity, pool=pool

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+now = time.monotonic  # for connections: deadlines and durations, seconds
+
 
 class Timer(Protocol):
     """A call that is due later and can be called off."""

@@ -35,8 +35,9 @@ token, a secret, a subject or anything the network said.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -61,10 +62,16 @@ class Problem:
 
 
 class ConfigError(SidecarError):
-    """The configuration is wrong: all problems at once."""
+    """The configuration is wrong: all problems at once.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `stamps` are the files that were read or looked for, each with what would tell a change of it.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], stamps: Mapping[Path, tuple[int, int, int] | None] | None = None
+    ) -> None:
         self.problems = tuple(problems)
+        self.stamps = stamps or {}
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -45,7 +45,7 @@ class Identity:
     """Verifies callers' tokens by one provider's keys."""
 
     def __init__(self, settings: Settings, clock: Clock, documents: Documents) -> None:
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._documents = documents
         self._algorithms = frozenset(settings.algorithms) & KEY_OF.keys()
@@ -61,7 +61,13 @@ class Identity:
     def known(self, token: str) -> dict[str, object] | None:
         """The claims of a token that was verified before and has not expired."""
         found = self._verified.get(self._digest(token))
-        return found[1] if found is not None and self._clock.now() < found[0] else None
+        if found is None:
+            return None
+        now = self._clock.now()
+        stale = self._fetched_at is None or now > self._fetched_at + _FRESH_FOR
+        if now >= found[0] or (stale and now >= self._next_try):
+            return None  # verify() looks whether its key still is one
+        return found[1]
 
     async def verify(self, token: str) -> dict[str, object]:
         """The claims. Raises SubjectTokenInvalid; TokenUnavailable when there are no keys."""
@@ -89,7 +95,7 @@ class Identity:
         return algorithm, kid if isinstance(kid, str) else None
 
     def _claims(self, token: str, algorithm: str, kid: str | None) -> dict[str, object]:
-        settings = self._settings
+        settings = self.settings
         problem = "is signed with a key that is not the identity provider's"
         for key in self._keys:
             if not key.verifies(algorithm, kid):
@@ -120,7 +126,7 @@ class Identity:
 
     def _check_times(self, claims: Mapping[str, object]) -> float:
         """Seconds until `exp`, negative within the leeway."""
-        wall, leeway = self._clock.wall(), self._settings.leeway
+        wall, leeway = self._clock.wall(), self.settings.leeway
         exp = moment(claims.get("exp"))
         if exp is None or exp + leeway <= wall:
             raise _invalid("has expired")
@@ -173,20 +179,19 @@ class Identity:
             return
         self._delays = None
         self._fetched_at = self._clock.now()
-        gone = {key.kid for key in self._keys} - {key.kid for key in keys}
-        self._keys = keys
-        if gone:
+        if keys != self._keys:
             self._verified.clear()  # what a withdrawn key has signed counts no longer
+        self._keys = keys
 
     async def _document(self) -> bytes:
         """Raises OSError or ValueError."""
-        if self._settings.jwks_url is not None:
-            reply = await self._documents.fetch(self._settings.jwks_url)
+        if self.settings.jwks_url is not None:
+            reply = await self._documents.fetch(self.settings.jwks_url)
             if isinstance(reply, Failure) or reply.status != 200:
                 raise OSError("the key set cannot be fetched")
             return reply.body
-        assert self._settings.jwks_file is not None  # checked at load
-        with self._settings.jwks_file.open("rb") as file:
+        assert self.settings.jwks_file is not None  # checked at load
+        with self.settings.jwks_file.open("rb") as file:
             return file.read(_MAX_DOCUMENT)
 
 

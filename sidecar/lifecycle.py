@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sidecar import logs
 from sidecar.app import App, running
+from sidecar.clock import now
+from sidecar.config.draft import Stamp, stamp_of
 from sidecar.config.loading import Loaded
-from sidecar.proxy.upstream import now
 
 _LOOK_AT_FILES = 1.0  # seconds between looks
 _LOOK_IF_QUIET = 0.02
-
-Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 async def run(path: Path, loaded: Loaded) -> None:
@@ -66,28 +65,25 @@ async def drain(app: App) -> None:
 
 
 async def _keep_loaded(app: App, path: Path, asked: asyncio.Event) -> None:
-    """Reload when asked to, or when a file is not what it was."""
-    seen = stamp(app.loaded.files)
+    """Reload when asked to, or when a file is not what it was when it was read."""
     while True:
         try:
             async with asyncio.timeout(_LOOK_AT_FILES):
                 await asked.wait()
         except TimeoutError:
-            if stamp(app.loaded.files) == seen:
+            if not changed(app.stamps):
                 continue
         asked.clear()
         await app.reload(path)
-        seen = stamp(app.loaded.files)
 
 
-def stamp(files: Sequence[Path]) -> Stamp:
-    """What tells a changed file: a rename over it, a ConfigMap's symlink swap, a write."""
-    return tuple(map(_stamp, files))
+def changed(stamps: Mapping[Path, Stamp | None]) -> bool:
+    """Is any of the files not what it was?"""
+    return any(_stamp(file) != seen for file, seen in stamps.items())
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _stamp(file: Path) -> Stamp | None:
     try:
-        found = file.stat()
+        return stamp_of(file.stat())
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -165,13 +165,13 @@ async def test_deeply_nested_token_is_refused() -> None:
 async def test_verified_token_is_known_until_it_expires() -> None:
     """The hot path computes nothing; a jump of the wall clock changes nothing."""
     scene = Scene()
-    token = scene.token(exp=scene.clock.wall() + 600)
+    token = scene.token(exp=scene.clock.wall() + 200)
     assert scene.identity.known(token) is None
     claims = await scene.identity.verify(token)
     assert scene.identity.known(token) is claims
     assert scene.identity.known(token + "x") is None
     scene.clock.epoch -= 1e6
-    scene.clock.advance(599)
+    scene.clock.advance(199)
     assert scene.identity.known(token) is claims
     scene.clock.advance(1)
     assert scene.identity.known(token) is None

@@ -500,7 +500,7 @@ async def test_caller_that_pipelines_and_never_reads_costs_bounded_memory(
                     async with asyncio.timeout(0.05):
                         await caller.writer.drain()
                 most = max(most, started.app.listener.unsent)
-        assert 0 < most < 1 << 20
+        assert 0 < most < 16 << 20  # the kernel's buffers
 
 
 async def test_body_of_one_byte_chunks_and_empty_lines_is_cheap_and_whole(

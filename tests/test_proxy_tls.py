@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from sidecar.app import StartError
-from sidecar.lifecycle import stamp
+from sidecar.config.draft import stamp_of
+from sidecar.lifecycle import changed
 from tests.harness import Caller, RawUpstream, Sidecar, configuration, load_mapping, sidecar, until
 
 
@@ -210,9 +211,12 @@ def test_a_symlink_swap_changes_the_stamp(tmp_path: Path) -> None:
         (tmp_path / name / "sidecar.yaml").write_text("same")
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "sidecar.yaml").symlink_to("..data/sidecar.yaml")
-    files = (tmp_path / "sidecar.yaml",)
-    before = stamp(files)
-    assert stamp(files) == before
+    file = tmp_path / "sidecar.yaml"
+    before = {file: stamp_of(file.stat())}
+    assert not changed(before)
     (tmp_path / "..data_tmp").symlink_to("two")
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
-    assert stamp(files) != before
+    assert changed(before)
+    file.unlink()
+    assert changed({file: before[file]})
+    assert not changed({file: None})

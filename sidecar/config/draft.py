@@ -6,6 +6,7 @@ key only: `routes`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,14 @@ from sidecar.errors import Problem
 
 _MAX_FILES = 100
 _MAX_INCLUDE_DEPTH = 10
+
+
+Stamp = tuple[int, int, int]
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """What tells a changed file: a rename over it, a ConfigMap's symlink swap, a write."""
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class Spot(NamedTuple):
@@ -36,6 +45,7 @@ class Draft:
     spots: dict[Loc, Spot] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    stamps: dict[Path, Stamp | None] = field(default_factory=dict)
 
     def read(self, path: Path) -> bool:
         """Read the main file and all it includes; False when there is nothing to go on with."""
@@ -81,8 +91,10 @@ class Draft:
 
     def _tree(self, path: Path, display: str, root: str, named_at: Spot) -> Node | None:
         """One file's tree; `named_at` is where a file that cannot be read is complained about."""
+        self.stamps[path.absolute()] = None
         try:
             with path.open("rb") as file:
+                self.stamps[path.absolute()] = stamp_of(os.fstat(file.fileno()))  # before a byte is read
                 raw = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             name = "" if named_at.file == display else f"{display} "

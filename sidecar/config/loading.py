@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sidecar.config import checks, persona
-from sidecar.config.draft import Draft
+from sidecar.config.draft import Draft, Stamp
 from sidecar.config.environment import expander
 from sidecar.config.schema import Config
 from sidecar.config.wording import Complaint, Loc, complaints, key_path
@@ -34,6 +34,7 @@ class Loaded:
     warnings: tuple[Problem, ...]
     files: tuple[Path, ...]  # the file and all it includes, absolute: what a reload watches
     places: Mapping[str, tuple[str, int]]  # key path in the whole (`routes[3]`) -> file, line
+    stamps: Mapping[Path, Stamp | None]  # of the same files, as they were when they were read
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -41,7 +42,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     environ = os.environ if environ is None else environ
     draft = Draft(expander(environ))
     if not draft.read(Path(path)):
-        raise ConfigError(_in_order(draft.problems, draft))
+        raise ConfigError(_in_order(draft.problems, draft), draft.stamps)
     flawed = draft.flawed()
     config, wrong = _convert(draft.data, {"base": Path(path).absolute().parent})
     found = [one for one in wrong if one.loc not in flawed]
@@ -49,10 +50,10 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
         found += _independent(checks.check(config, environ), [*flawed, *(one.loc for one in wrong)])
     problems = [*draft.problems, *(_problem(one, draft) for one in found)]
     if problems or config is None:
-        raise ConfigError(_in_order(problems, draft))
+        raise ConfigError(_in_order(problems, draft), draft.stamps)
     warnings = [_problem(one, draft) for one in persona.warnings(config)]
     places = {key_path(loc): (spot.file, spot.line) for loc, spot in draft.spots.items() if loc}
-    return Loaded(config, tuple(_in_order(warnings, draft)), tuple(draft.files), places)
+    return Loaded(config, tuple(_in_order(warnings, draft)), tuple(draft.files), places, draft.stamps)
 
 
 def _problem(complaint: Complaint, draft: Draft) -> Problem:

@@ -1,7 +1,8 @@
 """Where log lines go.
 
 Owns the stream. One line is one call, so lines of threads do not mix; a stream that cannot be written to (a
-closed pipe, a full disk) costs lines, never a request.
+closed pipe, a full disk) costs lines, never a request. A pipe that nobody empties blocks, as it does for any
+program that logs to stderr.
 """
 
 from __future__ import annotations

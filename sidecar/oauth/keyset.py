@@ -39,6 +39,11 @@ class Key:
 
     __slots__ = ("_jwk", "kid", "public")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self._jwk == other._jwk
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __init__(self, jwk: Mapping[str, object]) -> None:
         """Raises ValueError when it is no public signature key that is any good."""
         self._jwk = jwk

@@ -47,6 +47,9 @@ class Receiver(Protocol):
     def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
         """101: the connection is a tunnel now; `rest` are its first bytes."""
 
+    def overdue(self) -> float | None:
+        """The deadline has passed: another one (monotonic seconds), or None to give up."""
+
     def failed(self, fault: UpstreamFault, unanswered: bool) -> None:
         """The answer will not be completed. `unanswered`: the connection died before a byte of it."""
 
@@ -134,6 +137,10 @@ class AnswerReader:
         self.reusable = False
         if self._receiver is not None and unfinished:
             self._receiver.failed(fault, unanswered=not self.answered)
+
+    def overdue(self) -> float | None:
+        """Another deadline, when there is a good reason for the silence."""
+        return self._receiver.overdue() if self._receiver is not None and self.state is State.BODY else None
 
     def end(self) -> bool:
         """The receiver is gone. True when the connection can serve another exchange."""

@@ -14,11 +14,12 @@ import struct
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sidecar.clock import now
 from sidecar.errors import BadRequest, Refusal, RequestTimeout, UpstreamFault, UpstreamTimeout
 from sidecar.proxy.answerhead import AnswerHead
 from sidecar.proxy.problems import CLOSE
 from sidecar.proxy.tunnel import Tunnel
-from sidecar.proxy.upstream import Connection, now
+from sidecar.proxy.upstream import Connection
 
 if TYPE_CHECKING:
     from sidecar.proxy.exchange import Exchange
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _IDEMPOTENT = frozenset(
     {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"}
 )  # RFC 9110 9.2.2
-_MAX_DISCARDED = 64 * 1024  # of a rejected answer's body, to keep its connection
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
@@ -39,14 +39,15 @@ class Outcome(Enum):
 
 
 class Attempt:
-    """A `Receiver` (upstream.py) for one answer."""
+    """A `Receiver` (answer.py) for one answer."""
 
     __slots__ = (
         "_caller",
         "_chunked",
         "_connection",
-        "_discarded",
         "_exchange",
+        "_last",
+        "_left",
         "_out",
         "_outcome",
         "_rejecting",
@@ -54,8 +55,10 @@ class Attempt:
         "answering",
     )
 
-    def __init__(self, exchange: Exchange, connection: Connection) -> None:
+    def __init__(self, exchange: Exchange, connection: Connection, *, last: bool) -> None:
+        """`last`: there is no other connection to try after this one."""
         self._exchange = exchange
+        self._last = last
         self._caller = exchange.caller
         self._connection = connection
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -63,7 +66,7 @@ class Attempt:
         self._out: list[bytes] = []
         self._chunked = False  # the answer goes to the caller in chunks
         self._rejecting = False  # the answer at hand is a 401 that is not passed on
-        self._discarded = 0
+        self._left = 0  # bytes the caller had still to take when it was last looked at
         self.answering = False  # the answer's head is on its way to the caller
 
     async def run(self, head: bytes) -> Outcome:
@@ -117,10 +120,8 @@ class Attempt:
         exchange = self._exchange
         if exchange.judge(status):
             self._rejecting = True
-            if self._upload is not None and not exchange.body.sent:
-                # What arrives from now on is for the next attempt; this connection is of no more use.
-                self._upload.cancel()
-                self._settle(Outcome.REJECTED)
+            if self._upload is not None:
+                self._upload.cancel()  # what arrives from now on is for the next attempt
             return
         self.answering = True
         exchange.status = status
@@ -138,17 +139,14 @@ class Attempt:
 
     def answer_body(self, data: bytes) -> None:
         if self._rejecting:
-            self._discarded += len(data)
-            if self._discarded > _MAX_DISCARDED:
-                self._settle(Outcome.REJECTED)
-        elif self._chunked:
+            return
+        if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
             self._out.append(data)
 
     def answer_end(self) -> None:
         if self._rejecting:
-            self._settle(Outcome.REJECTED)
             return
         if self._chunked:
             self._out.append(b"0\r\n\r\n")
@@ -156,13 +154,16 @@ class Attempt:
 
     def flush(self) -> None:
         out = self._out
-        if out:
+        if self._rejecting:
+            # Its body ends in the same segment, or its connection is not waited for.
+            self._settle(Outcome.REJECTED)
+        elif out:
             transport = self._caller.transport
             if transport is not None:
                 transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
             if self._caller.writing_paused:
-                self._connection.pause_reading()
+                self.pause_reading()
 
     def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
         """101: the two connections become one."""
@@ -189,6 +190,7 @@ class Attempt:
             unanswered
             and not timeout
             and not self.answering
+            and not self._last
             and self._connection.served > 1
             and exchange.method in _IDEMPOTENT
             and body.resendable
@@ -201,7 +203,19 @@ class Attempt:
 
     def pause_reading(self) -> None:
         """The caller reads slower than the upstream sends."""
+        self._left = self._caller.unsent
         self._connection.pause_reading()
+
+    def overdue(self) -> float | None:
+        """The deadline has passed: a new one, when it is the caller who is slow but still reading."""
+        if not self._caller.writing_paused:
+            return None
+        left = self._caller.unsent
+        if left < self._left:
+            self._left = left
+            return now() + self._exchange.serving.idle_timeout
+        self._settle(RequestTimeout("the caller stopped reading its answer"))
+        return None
 
     def resume_reading(self) -> None:
         if self._connection.deadline is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from aiohttp.streams import StreamReader
 
-from sidecar.proxy.upstream import Connection, now
+from sidecar.clock import now
+from sidecar.proxy.upstream import Connection
 
 
 class Body:
@@ -27,11 +28,6 @@ class Body:
         self.starved = False  # waiting for the caller
 
     @property
-    def received(self) -> bool:
-        """The caller has sent the whole of it, and it has been taken over here."""
-        return self._payload.at_eof()
-
-    @property
     def resendable(self) -> bool:
         """All of it that has been sent so far is kept."""
         return self._kept is not None
@@ -39,7 +35,7 @@ class Body:
     def start(self) -> bytes | None:
         """The framed whole, if all of it is here already; None when it has to be streamed."""
         payload = self._payload
-        self.sent = False
+        self.sent = self.starved = False
         if not payload.is_eof() or payload.exception() is not None:
             return None
         chunks = list(self._kept or ())

@@ -23,7 +23,11 @@ request that aiohttp does not know, in the same segment, is lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +36,11 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
+from sidecar.clock import now
 from sidecar.errors import BadRequest, HeadersTooLarge, Refusal, RequestTimeout
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.serving import Proxy
 from sidecar.proxy.tunnel import Tunnel
-from sidecar.proxy.upstream import now
 
 if TYPE_CHECKING:
     from sidecar.proxy.server import Listener
@@ -255,7 +259,7 @@ class CallerConnection(RequestHandler):
             self._loop.call_later(_LINGER, self._stop_lingering, transport, self.unsent, now())
 
     def _stop_lingering(self, transport: asyncio.Transport, unsent: int, progress: float) -> None:
-        left = transport.get_write_buffer_size()
+        left = _unsent(transport)
         if left < unsent:
             progress = now()
         if (
@@ -267,8 +271,8 @@ class CallerConnection(RequestHandler):
 
     @property
     def unsent(self) -> int:
-        """Bytes of answers that the caller has not taken yet."""
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        """Bytes of answers that the caller has not taken yet: ours, and those the kernel still holds."""
+        return _unsent(self.transport) if self.transport is not None else 0
 
     def check_head_deadline(self, moment: float, timeout: float) -> None:
         """Called by the listener's sweep."""
@@ -298,14 +302,19 @@ class CallerConnection(RequestHandler):
         Raises ConnectionError when it is gone, or has taken nothing for idle_timeout.
         """
         if not self.writing_paused:
-            return
-        try:
-            async with asyncio.timeout(self.proxy.serving.idle_timeout):
-                await self._drain_helper()
-        except TimeoutError:
-            if self.transport is not None:
-                self.transport.abort()
-            raise ConnectionResetError("the caller takes no answers") from None
+            return None
+        left = self.unsent
+        while True:
+            try:
+                async with asyncio.timeout(self.proxy.serving.idle_timeout):
+                    return await self._drain_helper()
+            except TimeoutError:
+                before, left = left, self.unsent
+                if left >= before:
+                    break
+        if self.transport is not None:
+            self.transport.abort()
+        raise ConnectionResetError("the caller takes no answers")
 
     def start_tunnel(self, tunnel: Tunnel) -> None:
         """From now on bytes belong to the tunnel, those that came behind the handshake first."""
@@ -326,3 +335,11 @@ class CallerConnection(RequestHandler):
         if self._tunnel is not None:
             self._tunnel.caller_gone()
         super().connection_lost(exc)
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    queued = b"\0\0\0\0"
+    if not transport.is_closing():
+        with contextlib.suppress(OSError):  # not every socket tells
+            queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+    return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from sidecar.clock import now
 from sidecar.digest import subject_digest
 from sidecar.errors import (
     HeadersTooLarge,
@@ -28,7 +29,6 @@ from sidecar.proxy.attempt import Attempt, Outcome, reset
 from sidecar.proxy.body import Body
 from sidecar.proxy.headers import RequestHead
 from sidecar.proxy.serving import Proxy, ServedRoute, Serving
-from sidecar.proxy.upstream import now
 from sidecar.routing import target as targets
 from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.token import Token
@@ -198,13 +198,13 @@ class Exchange:
         pool = self.serving.pool
         fresh = False
         while True:
-            connection = (None if fresh else pool.take()) or await pool.open()
-            attempt = self._attempt = Attempt(self, connection)
+            connection = (None if fresh else pool.take()) or await pool.open(fresh=fresh)
+            attempt = self._attempt = Attempt(self, connection, last=fresh)
             outcome = await attempt.run(self._head_bytes())
             if outcome is Outcome.STALE:
                 fresh = True
             elif outcome is Outcome.REJECTED and keeper is not None:
-                self._replayed = True
+                self._replayed, fresh = True, False
                 self._token = keeper.usable() or await keeper.get()
             else:
                 return

@@ -1,6 +1,6 @@
 """Header fields as bytes: what crosses, what stays, what the sidecar has to know of.
 
-Owns which request and response fields are hop-by-hop, which are ours, and how a head is put together again.
+Owns which request fields are hop-by-hop and which are ours; answerhead.py is its counterpart for answers.
 Pure; knows no sockets. Fields are never decoded: a name is looked up by its raw spelling in a table that learns
 spellings (bounded, since the spellings come from the network), a value is copied.
 """

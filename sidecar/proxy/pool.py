@@ -11,21 +11,27 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import aiohappyeyeballs
 
 from sidecar import logs
+from sidecar.clock import now
 from sidecar.config.values import HttpUrl
 from sidecar.errors import Overloaded, UpstreamUnreachable
 from sidecar.proxy.egress import open_tunnel
-from sidecar.proxy.upstream import Connection, now
+from sidecar.proxy.upstream import Connection
 
 # A connection lent out again and again would hold on to an address that DNS has long given up.
 _MAX_AGE = 50.0
 # Idle connections are closed before the usual 60-75 s after which servers close them on their side.
 _MAX_IDLE = 50.0
 _HAPPY_EYEBALLS_DELAY = 0.25  # RFC 8305 section 5
+
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,9 @@ class Pool:
         response_timeout: float,
         idle_timeout: float,
         max_head_bytes: int,
+        spawn: Spawn,
     ) -> None:
+        """`spawn` starts a task that somebody looks after: a bug in the sweep must not end all deadlines."""
         self.destination = destination
         self.response_timeout = response_timeout
         self.idle_timeout = idle_timeout
@@ -59,6 +67,7 @@ class Pool:
         self._all: set[Connection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._spawn = spawn
         self._sweeping: asyncio.Task[None] | None = None
         self._closed = False
         self._log = logs.get("upstream")
@@ -70,20 +79,25 @@ class Pool:
         """An idle connection, the one used last; None when one must be opened (or waited for)."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.transport is not None and not connection.transport.is_closing():
+            if connection.transport is None or connection.transport.is_closing():
+                continue
+            if now() - connection.born < _MAX_AGE:
                 return connection
+            connection.close()
         return None
 
-    async def open(self) -> Connection:
-        """A connection, newly opened or just given back.
+    async def open(self, *, fresh: bool = False) -> Connection:
+        """A connection, newly opened or (unless `fresh`) just given back.
 
         Raises Overloaded when none comes free within connect_timeout, UpstreamUnreachable when none can be
         opened.
         """
         if self._full():
             given = await self._wait_for_a_free_one()
-            if given is not None:
+            if given is not None and not fresh:
                 return given
+            if given is not None:
+                given.close()  # its place is what was wanted
         self._opening += 1
         try:
             async with asyncio.timeout(self.destination.connect_timeout):
@@ -100,7 +114,7 @@ class Pool:
         if connection.transport is not None:
             self._all.add(connection)
             if self._sweeping is None or self._sweeping.done():
-                self._sweeping = asyncio.create_task(self._sweep())
+                self._sweeping = self._spawn(self._sweep())
         return connection
 
     # -- for connections ---------------------------------------------------------------------------------------

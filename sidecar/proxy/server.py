@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from sidecar.clock import now
 from sidecar.proxy.caller import CallerConnection
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.serving import Proxy
-from sidecar.proxy.upstream import now
 
 
 class Listener(web.Server):

@@ -1,7 +1,7 @@
 """What the proxy serves by: one configuration, bound to everything a request needs.
 
-Owns the shapes that app.py fills at start and at every reload; a request takes the `Serving` of its first
-moment and keeps it to its last byte. Decides nothing.
+Owns the shapes that binding.py fills at start and at every reload; a request takes the `Serving` of its first
+moment and keeps it to its last byte.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sidecar import logs
+from sidecar.clock import now
 from sidecar.errors import MethodNotAllowed, RouteNotMapped
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.upstream import now
 from sidecar.routing.routes import RouteTable
 from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.store import Source

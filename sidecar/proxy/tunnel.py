@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sidecar.proxy.upstream import Connection, now
+from sidecar.clock import now
+from sidecar.proxy.upstream import Connection
 
 if TYPE_CHECKING:
     from sidecar.proxy.caller import CallerConnection

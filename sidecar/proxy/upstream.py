@@ -12,16 +12,14 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-import time
 from typing import TYPE_CHECKING
 
+from sidecar.clock import now
 from sidecar.errors import UpstreamTimeout
 from sidecar.proxy.answer import AnswerReader, Receiver, State
 
 if TYPE_CHECKING:
     from sidecar.proxy.pool import Pool
-
-now = time.monotonic
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +108,9 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed."""
-        self.deadline = None
+        self.deadline = self._answer.overdue()
+        if self.deadline is not None:
+            return
         self._answer.fail(UpstreamTimeout("the upstream was silent for too long"))
         self.close()
 

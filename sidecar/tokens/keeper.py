@@ -167,6 +167,11 @@ class Keeper:
         else:
             self._schedule()
 
+    def check_subject(self) -> None:
+        """Raises SubjectTokenInvalid when the token to be exchanged has expired."""
+        if self._subject_ends is not None and self._shared.clock.now() >= self._subject_ends:
+            raise SubjectTokenInvalid("the caller's bearer token has expired", credential=self.recipe.name)
+
     def release(self) -> None:
         """Refresh nothing any more. Requests that still have it are served."""
         self._gone = True
@@ -202,8 +207,7 @@ class Keeper:
 
     def _demand(self) -> asyncio.Task[None]:
         now = self._shared.clock.now()
-        if self._subject_ends is not None and now >= self._subject_ends:
-            raise SubjectTokenInvalid("the caller's bearer token has expired", credential=self.recipe.name)
+        self.check_subject()
         if not self._may_ask(now):
             raise self._refusal()
         return self._start("demand")

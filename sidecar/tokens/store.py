@@ -153,6 +153,7 @@ class TokenStore:
         keeper = self._subjects.get(key)
         if keeper is None:
             keeper = Keeper(self._shared, source.recipe, key, Secret(subject))
+            keeper.check_subject()  # an expired one takes nobody's place
             self._subjects[key] = keeper
             self._evict()
         else:
