@@ -94,9 +94,7 @@ def bind(
         routes=RouteTable(bound),
         unmapped=ServedRoute(UNMAPPED, metrics.route(UNMAPPED)),
         forward_unmapped=config.unmapped == "forward",
-        admission=Admission.of(
-            _allowed_hosts(config), config.allowed_origins, _bracketed(url.host), url.port
-        ),
+        admission=Admission.of(allowed_hosts(config), config.allowed_origins, _bracketed(url.host), url.port),
         fields=RequestFields(private),
         pool=pool,
         path_prefix=url.path,
@@ -162,7 +160,8 @@ class _SubjectRules:
         return FromClaim(source.claim, self.config.identity.header.lower().encode(), self.identity, allowed)
 
 
-def _allowed_hosts(config: Config) -> list[str]:
+def allowed_hosts(config: Config) -> list[str]:
+    """The Host values that are accepted on the proxy listener."""
     if config.allowed_hosts is not None:
         return config.allowed_hosts
     hosts = ["localhost", "127.0.0.1", "[::1]", _bracketed(config.upstream.url.host)]

@@ -111,6 +111,12 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "credentials.app.token_url",
         "is plain http://",
     ),
+    "https proxy": (
+        "  connect_timeout: 5s",
+        "§  proxy: https://p:1",
+        "upstream.proxy",
+        "is spoken to in plain HTTP",
+    ),
     "proxy with a path": ("  connect_timeout: 5s", "§  proxy: http://p:1/x", "upstream.proxy", "has a path"),
     "duration without unit": (
         "connect_timeout: 5s",

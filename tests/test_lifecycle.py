@@ -236,3 +236,18 @@ async def test_port_in_use_ends_the_start(upstream: RawUpstream, tmp_path: Path)
     assert run.returncode == 1
     assert f"127.0.0.1:{taken.port}" in err.decode()
     assert "Traceback" not in err.decode()
+
+
+async def test_included_file_that_was_wrong_is_noticed_when_it_is_mended(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """What a failed reload has read is watched, too."""
+    mapping = configuration(upstream.url)
+    async with process(mapping, tmp_path) as started:
+        include = tmp_path / "routes.yaml"
+        include.write_text("- path: nonsense\n")
+        started.rewrite({**mapping, "routes": [{"include": "routes.yaml"}]})
+        await until(lambda: started.happened("config_reload_failed"))
+        include.write_text("- {path: /mended, credential: none}\n")
+        await until(lambda: started.happened("config_reloaded"))
+        assert (await started.ask("/mended")).status == 200

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.demo.standin import StandIn
 from tests.harness import (
     OK,
     RawUpstream,
@@ -20,6 +21,7 @@ from tests.harness import (
     load_mapping,
     sidecar,
     until,
+    with_tokens,
 )
 
 
@@ -535,3 +537,75 @@ async def test_exchange_that_outlives_a_reload_keeps_its_deadlines(
         answer = await started.ask("/")
         assert answer.error == "upstream_timeout"
         hold.set()
+
+
+async def test_stale_connection_is_retried_once_also_when_the_pool_is_full(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """A connection that somebody just gave back is no fresh one: the second sending opens its own."""
+    await_dead = b"/dead"
+
+    async def kills(talk: Talk) -> None:
+        if await_dead.decode() in talk.request.line:
+            talk.reset()
+        else:
+            await answer_ok(talk)
+
+    upstream.script = kills
+    async with sidecar(configuration(upstream.url, upstream={"max_connections": 2}), tmp_path) as started:
+        stop = asyncio.Event()
+
+        async def load() -> None:
+            caller = await started.caller()
+            while not stop.is_set():
+                assert (await caller.ask("/busy")).status == 200
+
+        loads = [asyncio.create_task(load()) for _ in range(12)]
+        for _ in range(5):
+            before = sum("/dead" in r.line for r in upstream.requests)
+            assert (await started.ask("/dead")).status == 502
+            assert sum("/dead" in r.line for r in upstream.requests) - before <= 2
+        stop.set()
+        await asyncio.gather(*loads)
+
+
+async def test_steady_but_slow_reader_is_not_cut(upstream: RawUpstream, tmp_path: Path) -> None:
+    """Only silence counts, and a reader that takes a little now and then is not silent."""
+    body = b"x" * (24 << 20)
+    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    async with sidecar(configuration(upstream.url, upstream={"idle_timeout": "400ms"}), tmp_path) as started:
+        caller = await started.caller()
+        await caller.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        await caller.head()
+        left = len(body)
+        for _ in range(30):  # three times as long as idle_timeout, a third of the body
+            left -= len(await caller.reader.readexactly(256 << 10))
+            await asyncio.sleep(0.04)
+        assert len(await caller.reader.readexactly(left)) == left
+
+
+async def test_silent_upstream_behind_a_replay_is_not_the_callers_fault(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """504, though the first sending ended while it was waiting for the caller."""
+    async with StandIn() as egain:
+        mapping = with_tokens(egain, upstream.url, tmp_path, upstream={"response_timeout": "300ms"})
+        hold = asyncio.Event()
+
+        async def rejects_then_hangs(talk: Talk) -> None:
+            if len(upstream.requests) == 1:
+                await talk.reader.readuntil(b"abc")
+                await talk.send(b"HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\nstall")  # and goes on reading
+                await hold.wait()
+            else:
+                await hold.wait()
+
+        upstream.script = rejects_then_hangs
+        async with sidecar(mapping, tmp_path) as started:
+            await until(lambda: not started.app.missing())
+            caller = await started.caller()
+            await caller.send(b"POST /app/x HTTP/1.1\r\nContent-Length: 6\r\n" + H + b"\r\nabc")
+            await until(lambda: len(upstream.requests) == 2)
+            await caller.send(b"def")
+            assert (await caller.answer()).error == "upstream_timeout"
+            hold.set()

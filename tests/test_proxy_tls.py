@@ -220,3 +220,17 @@ def test_a_symlink_swap_changes_the_stamp(tmp_path: Path) -> None:
     file.unlink()
     assert changed({file: before[file]})
     assert not changed({file: None})
+
+
+async def test_ca_file_that_vanishes_during_a_reload_changes_nothing(ca: trustme.CA, tmp_path: Path) -> None:
+    """A volume is being swapped: the old configuration goes on as a whole."""
+    async with RawUpstream().running(serving(ca, "127.0.0.1")) as upstream:
+        mapping = configuration(upstream.url, upstream={"ca_file": trusting(ca, tmp_path)})
+        async with sidecar(mapping, tmp_path) as started:
+            loaded = load_mapping({**mapping, "routes": []}, tmp_path)
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("sidecar.app.load", lambda path: loaded)
+                (tmp_path / "ca.pem").unlink()
+                assert not await started.app.reload(loaded.files[0])
+            assert (await started.ask("/")).status == 200
+            assert await started.metric("auth_sidecar_config_last_reload_successful") == 0

@@ -298,20 +298,29 @@ async def test_early_401_to_a_body_that_outgrows_replay_body_loses_nothing(
     assert upstream.requests[-1].body == b"AAA" + b"B" * 160_000
 
 
-async def test_403_and_429_are_passed_on(proxy: Sidecar, upstream: RawUpstream, egain: StandIn) -> None:
-    """No new token, no second try; the refusal is counted."""
-    before = len(egain.token_requests)
-    for status in (403, 429):
-        answer = b"HTTP/1.1 %d No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n" % status
+async def test_403_and_429_are_passed_on(
+    egain: StandIn, upstream: RawUpstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No new token, no second try; the refusal is counted, and one line names the route and its scopes."""
+    async with sidecar(with_tokens(egain, upstream.url, tmp_path), tmp_path) as proxy:
+        await until(lambda: not proxy.app.missing())
+        before = len(egain.token_requests)
+        for status in (403, 429):
+            answer = b"HTTP/1.1 %d No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n" % status
 
-        async def refuse(talk: Talk, answer: bytes = answer) -> None:
-            await talk.send(answer)
+            async def refuse(talk: Talk, answer: bytes = answer) -> None:
+                await talk.send(answer)
 
-        upstream.script = refuse
-        got = await proxy.ask("/app/x")
-        assert (got.status, got.all("Retry-After"), got.error) == (status, ["7"], None)
-    assert len(egain.token_requests) == before
-    assert await proxy.metric("auth_sidecar_upstream_rejections_total", route="app", status="403") == 1
+            upstream.script = refuse
+            for _ in range(3):
+                got = await proxy.ask("/app/x")
+                assert (got.status, got.all("Retry-After"), got.error) == (status, ["7"], None)
+        assert len(egain.token_requests) == before
+        assert await proxy.metric("auth_sidecar_upstream_rejections_total", route="app", status="403") == 3
+    lines = [line for line in capfd.readouterr().err.splitlines() if "upstream_forbidden" in line]
+    assert len(lines) == 1
+    assert '"route": "app"' in lines[0]
+    assert '"scopes": ["app.knowledge.portalmgr.read"]' in lines[0]
 
 
 def problem(answer: Answer) -> dict[str, object]:
@@ -395,28 +404,32 @@ async def test_claim_of_the_verified_token_is_the_subject(
 
 
 async def test_nothing_secret_is_in_logs_metrics_pages_or_errors(
-    proxy: Sidecar, upstream: RawUpstream, egain: StandIn, capfd: pytest.CaptureFixture[str]
+    egain: StandIn, upstream: RawUpstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """At debug level, over good and bad requests: no token, secret, subject, query string or body."""
     mine = egain.idp_token("alice@example.com")
-    bodies = [
-        (await proxy.ask(*request)).body
-        for request in (
-            ("/app/x?canary-query=1",),
-            ("/agent/x", "X-On-Behalf-Of: alice"),
-            ("/agent/x", "X-On-Behalf-Of: canary-subject"),
-            ("/okta/x", f"Authorization: Bearer {mine}"),
-            ("/okta/x", "Authorization: Bearer canary-token"),
-            ("/nowhere/canary-path",),
-        )
-    ]
-    host, _, port = proxy.app.admin_address.rpartition(":")
-    for page in ("/metrics", "/status", "/status.json", "/config", "/readyz"):
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        bodies.append(await reader.read())
-        writer.close()
+    async with sidecar(with_tokens(egain, upstream.url, tmp_path), tmp_path) as proxy:
+        await until(lambda: not proxy.app.missing())
+        bodies = [
+            (await proxy.ask(*request)).body
+            for request in (
+                ("/app/x?canary-query=1",),
+                ("/agent/x", "X-On-Behalf-Of: alice"),
+                ("/agent/x", "X-On-Behalf-Of: canary-subject"),
+                ("/okta/x", f"Authorization: Bearer {mine}"),
+                ("/okta/x", "Authorization: Bearer canary-token"),
+                ("/nowhere/canary-path",),
+            )
+        ]
+        host, _, port = proxy.app.admin_address.rpartition(":")
+        for page in ("/metrics", "/status", "/status.json", "/config", "/readyz"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            bodies.append(await reader.read())
+            writer.close()
     captured = capfd.readouterr()
+    assert "token_obtained" in captured.err
+    assert captured.err.count('"event": "request"') == 6
     everything = b"".join(bodies[3:]).decode() + captured.err + captured.out
     tokens = [value.removeprefix("Bearer ") for value in tokens_at(upstream)]
     for secret in (egain.client_secret, mine, *tokens, "alice", "canary"):

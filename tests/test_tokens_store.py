@@ -7,11 +7,13 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config.schema import Client, Refresh, Tokens
+from sidecar.errors import SubjectTokenInvalid
 from sidecar.oauth.answer import Reply
 from sidecar.tokens.recipe import recipe, subject_key
 from tests.fake_clock import settle
@@ -234,3 +236,14 @@ async def test_view_tells_everything_but_who_and_what(scene: Scene) -> None:
     assert (view.next_try, view.last_error, view.rotations, view.ever_obtained) == (None, None, 1, True)
     assert view.subject is not None
     assert "alice" not in repr(view)
+
+
+async def test_expired_subject_token_takes_nobodys_place(scene: Scene) -> None:
+    """It is refused before anything is kept for it, so it evicts no one and costs no memory."""
+    source = scene.store.source("okta", OKTA, CLIENT, ["s"])
+    before = len(scene.store.views())
+    for n in range(20):
+        expired = jwt.encode({"exp": scene.clock.wall() - 60, "n": n}, "k" * 32, algorithm="HS256")
+        with pytest.raises(SubjectTokenInvalid):
+            source.keeper(expired)
+    assert len(scene.store.views()) == before

@@ -83,6 +83,10 @@ def _insecure(config: Config) -> Iterator[Complaint]:
     for loc, url in proxies:
         if url is not None and url.path:
             yield Complaint(loc, "has a path; write http://HOST:PORT")
+        elif url is not None and url.scheme != "http":
+            yield Complaint(
+                loc, "is spoken to in plain HTTP (the tunnel inside is TLS); write http://HOST:PORT"
+            )
 
 
 def _identity(config: Config) -> Iterator[Complaint]:

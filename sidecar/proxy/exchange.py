@@ -231,6 +231,8 @@ class Exchange:
             metrics.upstream_rejected(status)
         if keeper is None or token is None:
             return False
+        if status == 403:
+            self.proxy.forbidden(self._route, token.scopes)
         if status != 401:
             if self._replayed:
                 metrics.replayed("ok")

@@ -6,7 +6,7 @@ moment and keeps it to its last byte.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from sidecar import logs
@@ -71,6 +71,9 @@ class Serving:
 RequestLine = Callable[[str, str, int, float, "str | None", "str | None", "str | None"], None]
 
 
+_FORBIDDEN_EVERY = 60.0  # seconds between two lines about one route
+
+
 class Proxy:
     """What all connections of the proxy listener share."""
 
@@ -80,6 +83,7 @@ class Proxy:
         self.log_request = log_request
         self.draining = False
         self.last_arrival = now()  # of a request, monotonic
+        self._forbidden: dict[str, float] = {}  # when the next line about a route may be written
 
     def account(
         self,
@@ -95,6 +99,14 @@ class Proxy:
             route.metrics.error(error)
         route.metrics.finished(method, status, seconds)
         self.log_request(route.label, method, status, seconds, route.credential, error, subject)
+
+    def forbidden(self, route: ServedRoute, scopes: Iterable[str]) -> None:
+        """The upstream answered 403 to a token of ours: most likely the route map lacks a scope or persona."""
+        if now() >= self._forbidden.get(route.label, 0.0):
+            self._forbidden[route.label] = now() + _FORBIDDEN_EVERY
+            logs.get("proxy").warning(
+                "upstream_forbidden", route=route.label, credential=route.credential, scopes=sorted(scopes)
+            )
 
     def report_bug(self, bug: BaseException | None) -> None:
         """Something that must not happen did."""

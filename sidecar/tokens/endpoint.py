@@ -86,14 +86,14 @@ class TokenEndpoint:
         headers = dict(_FORM)
         if request.authorization is not None:
             headers["Authorization"] = request.authorization
-        ca_file = self._ca_file(credential.token_url, credential.ca_file)
+        ca_file = self.ca_file_for(credential.token_url, credential.ca_file)
         return await self._exchange(name, "POST", request.url, ca_file, headers, request.body)
 
     async def fetch(self, url: HttpUrl) -> Reply | Failure:
         """GET a document, such as a key set."""
-        return await self._exchange(f" {url}", "GET", str(url), self._ca_file(url, None), {}, None)
+        return await self._exchange(f" {url}", "GET", str(url), self.ca_file_for(url, None), {}, None)
 
-    def _ca_file(self, url: HttpUrl, own: Path | None) -> Path | None:
+    def ca_file_for(self, url: HttpUrl, own: Path | None) -> Path | None:
         """The credential's own, else that of all token endpoints, else the upstream's if on its host."""
         upstream = self._config.upstream
         shared = upstream.ca_file if url.host == upstream.url.host else None
