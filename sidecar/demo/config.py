@@ -110,6 +110,8 @@ def demo_config(standin: StandIn, *, port: int = 0, admin_port: int = 0) -> dict
         },
         # Tokens live 20 seconds: refreshed every 10 or so, given up 2 before their end.
         "refresh": {"expiry_skew": "2s", "retry": {"initial": "500ms", "max": "5s"}, "idle_after": "2m"},
+        # What goes wrong is worth a line among the curl lines; the rest is on the status page.
+        "log": {"level": "warning", "format": "console"},
         "routes": routes(),
     }
 
