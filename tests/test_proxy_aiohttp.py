@@ -1,4 +1,4 @@
-"""What sidecar/proxy/caller.py relies on in aiohttp. When one of these fails, read that file's header first."""
+"""What sidecar/proxy/feeding.py and caller.py rely on in aiohttp. When one fails, read the former's header first."""
 
 from __future__ import annotations
 

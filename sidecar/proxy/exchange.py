@@ -29,7 +29,6 @@ from sidecar.proxy.attempt import Attempt, Outcome, reset
 from sidecar.proxy.body import Body
 from sidecar.proxy.headers import RequestHead
 from sidecar.proxy.serving import Proxy, ServedRoute, Serving
-from sidecar.routing import target as targets
 from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.token import Token
 
@@ -163,19 +162,9 @@ class Exchange:
         self._keeper = route.keeper
         self.websocket = self.caller.upgraded and self.method == "GET" and head.wants_websocket()
         self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
-        self._lines = self._head_lines(head, wanted)
-
-    def _head_lines(self, head: RequestHead, wanted: targets.Target) -> list[bytes]:
-        serving = self.serving
         request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
-        lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
-        if head.transfer_encoding is not None:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        if self.websocket:
-            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        if self.awaits_continue():
-            lines.append(b"Expect: 100-continue\r\n")
-        return lines
+        self._lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
+        self._lines += head.framing(websocket=self.websocket, awaits_continue=self.awaits_continue())
 
     def awaits_continue(self) -> bool:
         """The caller may be waiting for `100 Continue` before it sends its body (RFC 9110 section 10.1.1)."""

@@ -163,6 +163,17 @@ class RequestHead:
         if named:
             self.lines[:] = [line for line in self.lines if line[: line.index(b":")].lower() not in named]
 
+    def framing(self, *, websocket: bool, awaits_continue: bool) -> list[bytes]:
+        """The hop-by-hop lines of our own for the next hop."""
+        lines = []
+        if self.transfer_encoding is not None:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if websocket:
+            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        if awaits_continue:
+            lines.append(b"Expect: 100-continue\r\n")
+        return lines
+
     def wants_websocket(self) -> bool:
         """A WebSocket handshake (RFC 6455 section 4.1), as far as a proxy must look."""
         return (
