@@ -450,6 +450,28 @@ async def test_answering_script_reads_bodies(proxy: Sidecar, upstream: RawUpstre
     assert upstream.connections == 1
 
 
+async def test_caller_that_leaves_at_an_early_answer_leaves_nothing_behind(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """The upload is being called off in that very moment; its connection must not be lost to the pool."""
+
+    async def early(talk: Talk) -> None:
+        await talk.send(OK)
+        while await talk.reader.read(65536):
+            pass
+        raise ConnectionError
+
+    upstream.script = early
+    async with sidecar(configuration(upstream.url, upstream={"max_connections": 2}), tmp_path) as started:
+        for _ in range(200):
+            caller = await started.caller()
+            await caller.send(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n" + H + b"\r\nhello")
+            await caller.reader.read(1)
+            caller.writer.transport.abort()
+        await until(lambda: started.app.proxy.serving.pool.counts() == (0, 0), "the pool being empty")
+        await until(lambda: started.app.metrics.in_flight == 0)
+
+
 async def test_slow_reader_of_a_closing_answer_gets_all_of_it(
     proxy: Sidecar, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

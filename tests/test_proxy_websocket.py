@@ -191,6 +191,28 @@ async def test_websocket_of_a_foreign_page_is_refused(proxy: Sidecar, upstream: 
     assert not upstream.requests
 
 
+async def test_long_tail_behind_a_declined_handshake_is_served(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """More than aiohttp holds back without pausing: the connection must be resumed, not forgotten."""
+    caller = await proxy.caller()
+    body = b"x" * 500_000
+    upload = b"POST /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    hold = asyncio.Event()
+
+    async def decline_late(talk: Talk) -> None:
+        if talk.request.all("Upgrade"):
+            await hold.wait()
+        await answer_ok(talk)
+
+    upstream.script = decline_late
+    await caller.send(HANDSHAKE)
+    sending = asyncio.create_task(caller.send(upload))
+    await until(lambda: upstream.requests)
+    hold.set()
+    assert [(await caller.answer()).status for _ in range(2)] == [200, 200]
+    await sending
+    assert upstream.requests[-1].body == body
+
+
 async def test_requests_behind_a_declined_handshake_are_parsed_like_any_others(
     proxy: Sidecar, upstream: RawUpstream
 ) -> None:

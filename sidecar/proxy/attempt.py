@@ -90,10 +90,12 @@ class Attempt:
         try:
             return await self._outcome
         finally:
-            if self._upload is not None:
-                self._upload.cancel()
-                await asyncio.wait((self._upload,))
-            connection.end(request_sent=exchange.body.sent)
+            try:
+                if self._upload is not None:
+                    self._upload.cancel()
+                    await asyncio.wait((self._upload,))
+            finally:  # also when the caller leaves while this is waiting
+                connection.end(request_sent=exchange.body.sent)
 
     async def _send_body(self) -> None:
         exchange, connection = self._exchange, self._connection

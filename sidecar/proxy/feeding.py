@@ -195,7 +195,10 @@ class PiecewiseHandler(RequestHandler):
             self._held, self._message_tail = self._message_tail + self._held, b""
         finished = await super().finish_response(request, resp, start_time)
         if self._held and not self._upgraded:
-            self.data_received(b"")
+            if self._buffer_paused and not self._messages:  # a long tail had paused it
+                self._resume_reading_for_buffer()
+            else:
+                self.data_received(b"")
         return finished
 
     def refuse(self, refusal: Refusal) -> None:
