@@ -246,7 +246,7 @@ async def test_api_can_answer_before_the_body_has_come(egain: StandIn) -> None:
     egain.faults.api.on(kind="status", status=413, body="too much")
     reader, writer = await asyncio.open_connection("127.0.0.1", int(egain.base.rpartition(":")[2]))
     writer.write(b"PUT /demo/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
-    assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
 

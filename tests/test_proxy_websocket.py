@@ -183,6 +183,33 @@ async def test_post_with_upgrade_smuggles_nothing(proxy: Sidecar, upstream: RawU
     assert (first.body, first.all("Upgrade"), second.line) == (body, [], "GET /next HTTP/1.1")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0"), HANDSHAKE[:-2] + b"Content-Length: 2\r\n\r\nhi"],
+    ids=["HTTP/1.0", "with a body"],
+)
+async def test_what_is_no_handshake_is_served_plainly(
+    proxy: Sidecar, upstream: RawUpstream, request_: bytes
+) -> None:
+    """RFC 9110 section 7.8; the header stays here."""
+    caller = await proxy.caller()
+    await caller.send(request_)
+    assert (await caller.answer()).body == b"ok"
+    assert upstream.requests[0].all("Upgrade") == []
+
+
+async def test_switch_to_another_protocol_is_refused(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """A 101 that nobody asked for."""
+
+    async def other(talk: Talk) -> None:
+        await talk.send(SWITCH.replace(b"Upgrade: websocket", b"Upgrade: h2c"))
+
+    upstream.script = other
+    caller = await proxy.caller()
+    await caller.send(HANDSHAKE)
+    assert (await caller.answer()).error == "upstream_protocol_error"
+
+
 async def test_websocket_of_a_foreign_page_is_refused(proxy: Sidecar, upstream: RawUpstream) -> None:
     """Browsers send no preflight for these: Origin is all there is."""
     caller = await proxy.caller()

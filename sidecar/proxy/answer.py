@@ -19,6 +19,7 @@ from sidecar.errors import UpstreamFault, UpstreamProtocolError
 from sidecar.proxy.answerhead import AnswerHead
 
 _MAX_FIELDS = 200
+_CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 
 class State(IntEnum):
@@ -59,8 +60,8 @@ class AnswerReader:
 
     __slots__ = (
         "_head",
-        "_head_bytes",
         "_head_request",
+        "_loose_bytes",
         "_max_head_bytes",
         "_parser",
         "_reason",
@@ -78,7 +79,7 @@ class AnswerReader:
         self._receiver: Receiver | None = None
         self._head: AnswerHead | None = None  # while one is being read
         self._reason = b""
-        self._head_bytes = 0
+        self._loose_bytes = 0  # that are neither body nor a whole head: a head or trailers that go on and on
         self._head_request = False
         self._wants_upgrade = False
         self._until_close = False  # the body ends with the connection
@@ -93,7 +94,7 @@ class AnswerReader:
         self._receiver = receiver
         self._head_request = head_request
         self._wants_upgrade = wants_upgrade
-        self._head_bytes = 0
+        self._loose_bytes = 0
         self._until_close = self.answered = self.reusable = False
         self.state = State.HEAD
 
@@ -104,8 +105,7 @@ class AnswerReader:
             self.reusable = False  # bytes nobody asked for: nothing that follows can be trusted
             return
         self.answered = True
-        if state is State.HEAD:
-            self._head_bytes += len(data)
+        self._loose_bytes += len(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -114,8 +114,8 @@ class AnswerReader:
             self._parser = None
             self.fail(UpstreamProtocolError("the upstream's answer is not valid HTTP"))
         else:
-            if self.state is State.HEAD and self._head_bytes > self._max_head_bytes:
-                self.fail(UpstreamProtocolError("the upstream's response head is too large"))
+            if self._loose_bytes > self._max_head_bytes and self.state is not State.DONE:
+                self.fail(UpstreamProtocolError("the upstream's fields are too large"))
         receiver.flush()
 
     def eof(self, *, clean: bool) -> None:
@@ -180,6 +180,11 @@ class AnswerReader:
         if head.odd_encoding:
             raise ValueError("a transfer coding other than chunked")
         self._head = None
+        self._loose_bytes = 0
+        if parser.get_http_version() not in ("1.1", "1.0") or len(
+            self._reason.translate(None, _CONTROLS)
+        ) < len(self._reason):
+            raise ValueError("no HTTP/1 status line")
         self.reusable = parser.should_keep_alive()
         if self._head_request or status == 204 or status == 304:
             if self._head_request and head.content_length != 0:
@@ -194,6 +199,7 @@ class AnswerReader:
             receiver.answer_head(status, self._reason, head, True)
 
     def on_body(self, body: bytes) -> None:
+        self._loose_bytes = 0
         if self.state is State.BODY and self._receiver is not None:
             self._receiver.answer_body(body)
         else:
@@ -208,7 +214,7 @@ class AnswerReader:
     def _interim(self, receiver: Receiver, status: int, head: AnswerHead) -> None:
         if status >= 102 or status == 100:
             receiver.interim(status)
-        elif status < 100 or not self._wants_upgrade or head.upgrade is None:
+        elif status < 100 or not self._wants_upgrade or (head.upgrade or b"").lower() != b"websocket":
             raise ValueError("a switch of protocols that was not asked for")
         # else llhttp stops behind the head: see _switch
 

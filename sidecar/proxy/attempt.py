@@ -52,6 +52,7 @@ class Attempt:
         "_outcome",
         "_rejecting",
         "_upload",
+        "_written",
         "answering",
     )
 
@@ -67,6 +68,7 @@ class Attempt:
         self._chunked = False  # the answer goes to the caller in chunks
         self._rejecting = False  # the answer at hand is a 401 that is not passed on
         self._left = 0  # bytes the caller had still to take when it was last looked at
+        self._written = False  # ... and has left
         self.answering = False  # the answer's head is on its way to the caller
 
     async def run(self, head: bytes) -> Outcome:
@@ -127,7 +129,7 @@ class Attempt:
             return
         self.answering = True
         exchange.status = status
-        if not exchange.body.sent or exchange.proxy.draining:
+        if not exchange.body.sent or exchange.proxy.draining or exchange.caller.finished:
             exchange.close = True
         framing = b""
         if has_body and head.content_length is None:
@@ -163,6 +165,7 @@ class Attempt:
             transport = self._caller.transport
             if transport is not None:
                 transport.write(out[0] if len(out) == 1 else b"".join(out))
+                self._written = self.answering
             out.clear()
             if self._caller.writing_paused:
                 self.pause_reading()
@@ -233,6 +236,8 @@ class Attempt:
         if isinstance(how, Outcome):
             outcome.set_result(how)
         else:
+            # A head that never left is no answer yet: what went wrong can still be told.
+            self.answering = self._written
             self._out.clear()
             how.__cause__ = cause
             outcome.set_exception(how)

@@ -79,7 +79,7 @@ class CallerConnection(PiecewiseHandler):
         self._broken = self._force_close = True  # so that aiohttp neither parses nor closes
         transport = self.transport
         if transport is not None and not transport.is_closing():
-            if transport.can_write_eof():
+            with contextlib.suppress(OSError):  # it is being reset in this moment
                 transport.write_eof()
             self._loop.call_later(_LINGER, self._stop_lingering, transport, self.unsent, now())
 

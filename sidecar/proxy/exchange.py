@@ -14,7 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.clock import now
 from sidecar.digest import subject_digest
@@ -160,7 +160,9 @@ class Exchange:
         wanted = serving.admission.check(self.method, message.version, head, message.path)
         self._route = route = serving.route_for(wanted.path, self.method)
         self._keeper = route.keeper
-        self.websocket = self.caller.upgraded and self.method == "GET" and head.wants_websocket()
+        # RFC 9110 section 7.8: HTTP/1.0 cannot switch; a handshake with a body is no handshake.
+        handshake = self.method == "GET" and not self.http_1_0 and self._payload is EMPTY_PAYLOAD
+        self.websocket = handshake and self.caller.upgraded and head.wants_websocket()
         self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
         request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
         self._lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MAX_FIELDS = 200
 KEEPALIVE_TIMEOUT = 3600.0  # longer than any client's pool, so that it is the client who closes
 _READ_BUFFER = 64 * 1024
-_MAX_CUTS = 64
+_MAX_CUTS = 256
 _SILENT = logging.Logger("aiohttp.silent", logging.CRITICAL + 1)  # what goes wrong is told by our own log
 
 
@@ -171,7 +171,9 @@ class PiecewiseHandler(RequestHandler):
         self._last_bytes = b""
         self._body = body
         self._chunked = bool(message.chunked) and not body.is_eof()
-        self._length = 0 if message.chunked else int(message.headers.get("Content-Length", "0"))
+        self._length = (
+            0 if message.chunked else int(message.headers.get("Content-Length", "0").lstrip("0") or "0")
+        )
 
     def _drop_what_follows(self) -> None:
         """Requests behind a body whose end was not cut exactly may have its trailers: they are not served."""

@@ -140,7 +140,7 @@ class RequestHead:
             case Field.CONTENT_LENGTH:
                 self.content_length = value
                 # Leading zeros are legal and read differently by some; everything else llhttp has refused.
-                self.lines.append(b"%b: %d\r\n" % (name, int(value)))
+                self.lines.append(b"%b: %b\r\n" % (name, value.lstrip(b"0") or b"0"))
             case Field.CONNECTION:
                 self.connection = value if self.connection is None else self.connection + b"," + value
             case Field.AUTHORIZATION:

@@ -32,6 +32,7 @@ from sidecar.tls import client_context
 MAX_ANSWER: Final = 1 << 20
 # Per credential: while one token endpoint hangs, the requests of another one are not behind it in a queue.
 _AT_ONCE = 16
+_MAX_QUEUED = 1000  # behind those: made-up subjects must not pile up while an endpoint hangs
 _DNS_TTL = 10  # seconds
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -39,6 +40,16 @@ _HEADERS: Final = {
     "User-Agent": f"egain-auth-sidecar/{__version__}",
 }
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class _Lane:
+    """The requests of one credential."""
+
+    __slots__ = ("requests", "turns")
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(_AT_ONCE)
+        self.requests = 0  # under way or waiting for their turn
 
 
 class TooLarge(Exception):
@@ -51,7 +62,7 @@ class TokenEndpoint:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._contexts: dict[Path | None, ssl.SSLContext] = {}
-        self._lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         self._session: aiohttp.ClientSession
 
     def reconfigure(self, config: Config) -> None:
@@ -110,10 +121,14 @@ class TokenEndpoint:
     ) -> Reply | Failure:
         """One request, from waiting for its turn to the last byte, within request_timeout."""
         tokens = self._config.tokens
+        mine = self._lanes[lane]
+        if mine.requests >= _AT_ONCE + _MAX_QUEUED:
+            return Failure("unavailable", "timeout", "too many token requests are waiting for their turn")
+        mine.requests += 1
         try:
             async with (
                 asyncio.timeout(tokens.request_timeout),
-                self._lanes[lane],
+                mine.turns,
                 self._session.request(
                     method,
                     URL(url, encoded=True),
@@ -135,6 +150,8 @@ class TokenEndpoint:
             return Failure("unavailable", "connect", _said(error))
         except aiohttp.ClientError as error:
             return Failure("malformed", "malformed", f"not proper HTTP: {type(error).__name__}")
+        finally:
+            mine.requests -= 1
 
     def _context(self, ca_file: Path | None) -> ssl.SSLContext:
         """Raises ssl.SSLError when the file cannot be used."""
