@@ -265,7 +265,7 @@ async def test_fault_can_be_limited_to_paths(egain: StandIn, http: aiohttp.Clien
 
 @pytest.mark.parametrize("kind", ["hang", "hold"])
 async def test_api_can_hang(egain: StandIn, http: aiohttp.ClientSession, kind: str) -> None:
-    """A caller that leaves is noticed; release() lets a held one go on."""
+    """A caller that leaves is noticed."""
     egain.faults.api.on(kind=kind, times=1)
     waiting = asyncio.create_task(http.get(egain.base + ECHO, headers=bearer(egain)))
     async with asyncio.timeout(10):
@@ -274,7 +274,20 @@ async def test_api_can_hang(egain: StandIn, http: aiohttp.ClientSession, kind: s
         waiting.cancel()
         while not egain.api_requests[-1].aborted:
             await asyncio.sleep(0.001)
-    egain.faults.release()
+    assert egain.api_requests[-1].status is None
+
+
+async def test_held_request_goes_on_when_it_is_released(egain: StandIn, http: aiohttp.ClientSession) -> None:
+    """release() lets it be answered as if nothing had been."""
+    egain.faults.api.on(kind="hold", times=1)
+    waiting = asyncio.create_task(http.get(egain.base + ECHO, headers=bearer(egain)))
+    async with asyncio.timeout(10):
+        while not egain.api_requests:
+            await asyncio.sleep(0.001)
+        assert not waiting.done()
+        egain.faults.release()
+        async with await waiting as answer:
+            assert answer.status == 200
 
 
 @pytest.mark.parametrize(
