@@ -34,12 +34,13 @@ _LINGER = 2.0
 class CallerConnection(PiecewiseHandler):
     """One connection from a caller."""
 
-    __slots__ = ("_tunnel", "exchange")
+    __slots__ = ("_taken", "_tunnel", "exchange")
 
     def __init__(self, server: Listener, proxy: Proxy, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, proxy, loop=loop)
         self.exchange: Exchange | None = None
         self._tunnel: Tunnel | None = None
+        self._taken: asyncio.Future[None] | None = None  # set when the caller has taken what it was written
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:
@@ -108,6 +109,7 @@ class CallerConnection(PiecewiseHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._wake_drained()
         if self.exchange is not None:
             self.exchange.resume_writing()
 
@@ -116,20 +118,17 @@ class CallerConnection(PiecewiseHandler):
 
         Raises ConnectionError when it is gone, or has taken nothing for idle_timeout.
         """
-        if not self.writing_paused:
-            return None
         left = self.unsent
-        while True:
-            try:
-                async with asyncio.timeout(self.proxy.serving.idle_timeout):
-                    return await self._drain_helper()
-            except TimeoutError:
-                before, left = left, self.unsent
-                if left >= before:
-                    break
-        if self.transport is not None:
-            self.transport.abort()
-        raise ConnectionResetError("the caller takes no answers")
+        while self.writing_paused:
+            if self.transport is None:
+                raise ConnectionResetError("the caller is gone")
+            # A future of our own: a timeout would leave aiohttp's behind, cancelled, for the next wait.
+            taken = self._taken = self._loop.create_future()
+            await asyncio.wait((taken,), timeout=self.proxy.serving.idle_timeout)
+            before, left = left, self.unsent
+            if not taken.done() and left >= before:
+                self.transport.abort()
+                raise ConnectionResetError("the caller takes no answers")
 
     def start_tunnel(self, tunnel: Tunnel) -> None:
         """From now on bytes belong to the tunnel, those that came behind the handshake first."""
@@ -150,6 +149,11 @@ class CallerConnection(PiecewiseHandler):
         if self._tunnel is not None:
             self._tunnel.caller_gone()
         super().connection_lost(exc)
+        self._wake_drained()
+
+    def _wake_drained(self) -> None:
+        if self._taken is not None and not self._taken.done():
+            self._taken.set_result(None)
 
 
 def _unsent(transport: asyncio.Transport) -> int:
