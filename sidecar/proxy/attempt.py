@@ -50,7 +50,9 @@ class Attempt:
         "_left",
         "_out",
         "_outcome",
+        "_passed",
         "_rejecting",
+        "_settled",
         "_upload",
         "_written",
         "answering",
@@ -62,7 +64,9 @@ class Attempt:
         self._last = last
         self._caller = exchange.caller
         self._connection = connection
-        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._outcome: asyncio.Future[Outcome] | None = None  # of whoever waits; None: the exchange is called
+        self._settled = False
+        self._passed = False  # ... and what is left to be done is to write it out
         self._upload: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
         self._chunked = False  # the answer goes to the caller in chunks
@@ -71,11 +75,8 @@ class Attempt:
         self._written = False  # ... and has left
         self.answering = False  # the answer's head is on its way to the caller
 
-    async def run(self, head: bytes) -> Outcome:
-        """Send head and body, see the answer through.
-
-        Raises a Refusal when it breaks off; `answering` tells whether the caller has seen some of an answer.
-        """
+    def begin(self, head: bytes) -> bool:
+        """Send the head, and the body if all of it is here (else False). The exchange is told how it ends."""
         exchange, connection = self._exchange, self._connection
         whole = exchange.body.start()
         connection.begin(
@@ -84,11 +85,19 @@ class Attempt:
             head_request=exchange.method == "HEAD",
             wants_upgrade=exchange.websocket,
         )
-        if whole is None:
-            connection.deadline = now() + exchange.serving.idle_timeout
-            self._upload = asyncio.create_task(self._send_body())
-        else:
-            connection.deadline = now() + exchange.serving.response_timeout
+        serving = exchange.serving
+        connection.deadline = now() + (serving.idle_timeout if whole is None else serving.response_timeout)
+        return whole is not None
+
+    async def run(self, head: bytes) -> Outcome:
+        """Send head and body, see the answer through.
+
+        Raises a Refusal when it breaks off; `answering` tells whether the caller has seen some of an answer.
+        """
+        loop = asyncio.get_running_loop()
+        self._outcome = loop.create_future()
+        if not self.begin(head):
+            self._upload = loop.create_task(self._send_body())
         try:
             return await self._outcome
         finally:
@@ -97,7 +106,12 @@ class Attempt:
                     self._upload.cancel()
                     await asyncio.wait((self._upload,))
             finally:  # also when the caller leaves while this is waiting
-                connection.end(request_sent=exchange.body.sent)
+                self.end()
+
+    def end(self) -> None:
+        """No more of it: the connection is given back, or closed when it is in the middle of something."""
+        self._settled = True
+        self._connection.end(request_sent=self._exchange.body.sent)
 
     async def _send_body(self) -> None:
         exchange, connection = self._exchange, self._connection
@@ -110,7 +124,7 @@ class Attempt:
             connection.close()
             self._settle(BadRequest("the request body is malformed"), error)
             return
-        if not self.answering and not self._outcome.done():
+        if not self.answering and not self._settled:
             connection.deadline = now() + exchange.serving.response_timeout
 
     # -- what the upstream's connection tells ----------------------------------------------------------------------
@@ -169,6 +183,9 @@ class Attempt:
             out.clear()
             if self._caller.writing_paused:
                 self.pause_reading()
+        if self._passed:
+            self._passed = False
+            self._tell(Outcome.PASSED)
 
     def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
         """101: the two connections become one."""
@@ -230,16 +247,29 @@ class Attempt:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _settle(self, how: Outcome | Refusal, cause: BaseException | None = None) -> None:
-        outcome = self._outcome
-        if outcome.done():
+        if self._settled:
             return
-        if isinstance(how, Outcome):
-            outcome.set_result(how)
-        else:
+        self._settled = True
+        if how is Outcome.PASSED and self._outcome is None:
+            self._passed = True  # the end of the answer is still to be written: see flush
+            return
+        if isinstance(how, Refusal):
             # A head that never left is no answer yet: what went wrong can still be told.
             self.answering = self._written
             self._out.clear()
             how.__cause__ = cause
+        self._tell(how)
+
+    def _tell(self, how: Outcome | Refusal) -> None:
+        outcome = self._outcome
+        if outcome is None:
+            self.end()
+            self._exchange.settled(how)
+        elif outcome.done():
+            pass  # whoever waited was cancelled
+        elif isinstance(how, Outcome):
+            outcome.set_result(how)
+        else:
             outcome.set_exception(how)
 
 

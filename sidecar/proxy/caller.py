@@ -16,12 +16,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
 from sidecar.clock import now
 from sidecar.errors import BadRequest, HeadersTooLarge, Refusal
 from sidecar.proxy.exchange import Exchange
-from sidecar.proxy.feeding import PiecewiseHandler
+from sidecar.proxy.feeding import KEEPALIVE_TIMEOUT, PiecewiseHandler
 from sidecar.proxy.serving import Proxy
 from sidecar.proxy.tunnel import Tunnel
 
@@ -34,19 +36,76 @@ _LINGER = 2.0
 class CallerConnection(PiecewiseHandler):
     """One connection from a caller."""
 
-    __slots__ = ("_taken", "_tunnel", "exchange")
+    __slots__ = ("_begun", "_resting", "_taken", "_tunnel", "exchange")
 
     def __init__(self, server: Listener, proxy: Proxy, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, proxy, loop=loop)
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | None = None  # under way
+        self._begun: Exchange | None = None  # begun here, for aiohttp's task to go on with
+        self._resting: asyncio.Future[None] | None = None  # what aiohttp's task waits for, while we do without it
         self._tunnel: Tunnel | None = None
         self._taken: asyncio.Future[None] | None = None  # set when the caller has taken what it was written
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:
             self._tunnel.from_caller(data)
-        else:
-            super().data_received(data)
+            return
+        # Taken away, so that aiohttp does not wake its task before we have had a look at what arrived.
+        resting, self._waiter = self._waiter, None
+        super().data_received(data)
+        if resting is not None:
+            self._waiter = resting
+            if self._messages:
+                self._dispatch()
+
+    # -- requests that need no task ------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """The caller was idle and has asked for something: serve it, here and now if it need not wait."""
+        self._resting, self._waiter = self._waiter, None
+        message, payload = self._messages[0]
+        if (
+            len(self._messages) == 1
+            and payload.is_eof()
+            and not (self._upgraded or self._force_close or self._close or isinstance(message, _ErrInfo))
+        ):
+            exchange = Exchange(message, payload, self)
+            if exchange.serve_directly():
+                self._messages.popleft()
+                return
+            self._begun = exchange
+        self._wake()
+
+    def exchange_for(self, message: RawRequestMessage, payload: StreamReader) -> Exchange:
+        """aiohttp's task takes up a request."""
+        exchange, self._begun = self._begun, None
+        return exchange or Exchange(message, payload, self)
+
+    def hand_over(self, exchange: Exchange, message: RawRequestMessage, payload: StreamReader) -> None:
+        """It cannot be ended here after all: aiohttp's task goes on with it."""
+        self._begun = exchange
+        self._messages.appendleft((message, payload))
+        self._wake()
+
+    def served(self) -> None:
+        """A request was served to its end without aiohttp's task."""
+        self.exchange = None
+        self._next_keepalive_close_time = now() + KEEPALIVE_TIMEOUT
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._waiter, self._resting = self._resting, None
+        if self._messages:
+            self._dispatch()
+
+    @property
+    def at_ease(self) -> bool:
+        """Nothing but the next request is to be looked after on this connection."""
+        return not (self.writing_paused or self._held or self._buffer_paused or self._close)
+
+    def _wake(self) -> None:
+        resting, self._resting = self._resting, None
+        if resting is not None and not resting.done():
+            resting.set_result(None)
 
     # -- answers that aiohttp would have made --------------------------------------------------------------------------
 
@@ -118,10 +177,11 @@ class CallerConnection(PiecewiseHandler):
 
         Raises ConnectionError when it is gone, or has taken nothing for idle_timeout.
         """
-        left = self.unsent
+        left: int | None = None
         while self.writing_paused:
             if self.transport is None:
                 raise ConnectionResetError("the caller is gone")
+            left = self.unsent if left is None else left
             # A future of our own: a timeout would leave aiohttp's behind, cancelled, for the next wait.
             taken = self._taken = self._loop.create_future()
             await asyncio.wait((taken,), timeout=self.proxy.serving.idle_timeout)
@@ -150,6 +210,8 @@ class CallerConnection(PiecewiseHandler):
             self._tunnel.caller_gone()
         super().connection_lost(exc)
         self._wake_drained()
+        if self.exchange is not None and not self.exchange.in_task:
+            self.exchange.abandon()
 
     def _wake_drained(self) -> None:
         if self._taken is not None and not self._taken.done():

@@ -11,6 +11,7 @@ To aiohttp it is both the request that it makes (`_cancel`, `_finish`) and the r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.http_parser import RawRequestMessage
@@ -48,16 +49,20 @@ class Exchange:
         "_keeper",
         "_lines",
         "_message",
+        "_outcome",
         "_payload",
         "_replayed",
         "_route",
         "_subject",
+        "_subject_awaited",
         "_task",
         "_token",
+        "arrived",
         "body",
         "caller",
         "close",
         "http_1_0",
+        "in_task",
         "keep_alive",
         "method",
         "proxy",
@@ -87,8 +92,12 @@ class Exchange:
         self._keeper: Keeper | None = None
         self._token: Token | None = None
         self._subject: str | None = None  # digest
+        self._subject_awaited: Awaitable[str] | None = None
         self._attempt: Attempt | None = None
+        self._outcome: Outcome | Exception | None = None  # of what was done without a task
         self._replayed = False
+        self.in_task = False  # aiohttp's task looks after it
+        self.arrived = 0.0
         self._error: str | None = None
 
     # -- what aiohttp's RequestHandler calls -----------------------------------------------------------------------
@@ -105,14 +114,61 @@ class Exchange:
         """The next request of this caller waits until it has taken this answer."""
         await self.caller.drained()
 
-    async def run(self) -> Exchange:
-        """Serve the request. Returns itself: the answer has been written by then."""
-        proxy = self.proxy
-        arrived = proxy.last_arrival = now()
-        proxy.metrics.in_flight += 1
-        self.caller.exchange = self
+    # -- without a task ------------------------------------------------------------------------------------------------
+
+    def serve_directly(self) -> bool:
+        """Send the request if nothing has to be waited for: its token and a connection are there.
+
+        What follows are callbacks. False: `run()` goes on from here; the upstream has not heard of it.
+        """
+        self._begin()
         try:
             self._admit()
+            self._find_keeper()
+        except Exception as error:
+            self._outcome = error
+            return False
+        keeper = self._keeper
+        if keeper is not None:
+            self._token = keeper.usable()
+            if self._token is None:
+                return False
+        elif self._subject_awaited is not None:
+            return False
+        connection = self.serving.pool.take()
+        if connection is None:
+            return False
+        self._attempt = Attempt(self, connection, last=False)
+        self._attempt.begin(self._head_bytes())
+        return True
+
+    def settled(self, outcome: Outcome | Refusal) -> None:
+        """How the attempt ended that was begun without a task."""
+        if outcome is Outcome.PASSED and not self.close and self.caller.at_ease:
+            self._account()
+            self.caller.served()
+        else:
+            self._outcome = outcome
+            self.caller.hand_over(self, self._message, self._payload)
+
+    def abandon(self) -> None:
+        """The caller is gone, and no task is there that could be cancelled."""
+        self.status = self.status or CALLER_GONE
+        if self._attempt is not None:
+            self._attempt.end()
+        self.caller.exchange = None
+        self._account()
+
+    # -- in aiohttp's task ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> Exchange:
+        """Serve the request, or what is left to do for it. Returns itself: the answer has been written by then."""
+        self.in_task = True
+        try:
+            if not self.arrived:
+                self._begin()
+                self._admit()
+                self._find_keeper()
             await self._forward()
         except Refusal as refusal:
             self._refuse(refusal)
@@ -120,20 +176,21 @@ class Exchange:
             self.status = self.status or CALLER_GONE
             raise
         except Exception as bug:
-            proxy.report_bug(bug)
+            self.proxy.report_bug(bug)
             self._refuse(InternalError("an unexpected error; the sidecar's log says where"))
         finally:
             self.caller.exchange = None
-            proxy.metrics.in_flight -= 1
-            self._account(now() - arrived)
+            self._account()
         self._end()
         return self
 
     async def run_refused(self, refusal: Refusal) -> Exchange:
         """Answer what could not even be parsed."""
+        self._begin()
         self.close = True
         self._refuse(refusal)
-        self._account(0.0)
+        self.caller.exchange = None
+        self._account()
         self._end()
         return self
 
@@ -179,41 +236,50 @@ class Exchange:
 
     # -- forwarding ------------------------------------------------------------------------------------------------
 
+    def _begin(self) -> None:
+        self.arrived = self.proxy.last_arrival = now()
+        self.proxy.metrics.in_flight += 1
+        self.caller.exchange = self
+
     async def _forward(self) -> None:
-        route = self._route
-        if route.source is not None and self._keeper is None:
-            self._keeper = await self._keeper_for_subject(route)
-        keeper = self._keeper
-        if keeper is not None:
-            self._token = keeper.usable() or await keeper.get()
-        pool = self.serving.pool
-        fresh = False
-        while True:
+        outcome = self._outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        if self._subject_awaited is not None:
+            self._take_subject(await self._subject_awaited)
+        keeper, pool = self._keeper, self.serving.pool
+        while outcome is not Outcome.PASSED:
+            fresh = outcome is Outcome.STALE
+            if outcome is Outcome.REJECTED:
+                self._replayed, self._token = True, None
+            if keeper is not None and self._token is None:
+                self._token = keeper.usable() or await keeper.get()
             connection = (None if fresh else pool.take()) or await pool.open(fresh=fresh)
             attempt = self._attempt = Attempt(self, connection, last=fresh)
             outcome = await attempt.run(self._head_bytes())
-            if outcome is Outcome.STALE:
-                fresh = True
-            elif outcome is Outcome.REJECTED and keeper is not None:
-                self._replayed, fresh = True, False
-                self._token = keeper.usable() or await keeper.get()
-            else:
-                return
 
     def _head_bytes(self) -> bytes:
         if self._token is None:
             return b"".join((*self._lines, b"\r\n"))
         return b"".join((*self._lines, self._token.line, b"\r\n"))
 
-    async def _keeper_for_subject(self, route: ServedRoute) -> Keeper:
-        assert route.source is not None
+    def _find_keeper(self) -> None:
+        """Whose token it is. A subject that has to be waited for is left for later."""
+        route = self._route
+        if route.source is None or self._keeper is not None:
+            return
         assert route.subject_of is not None
         assert self._head is not None
         subject = route.subject_of(self._head)
-        if not isinstance(subject, str):
-            subject = await subject
+        if isinstance(subject, str):
+            self._take_subject(subject)
+        else:
+            self._subject_awaited = subject
+
+    def _take_subject(self, subject: str) -> None:
+        assert self._route.source is not None
         self._subject = subject_digest(subject)
-        return route.source.keeper(subject)
+        self._keeper = self._route.source.keeper(subject)
 
     def judge(self, status: int) -> bool:
         """Is this a 401 that is answered by sending the request again? Discards the token that it rejects."""
@@ -273,5 +339,7 @@ class Exchange:
                 problems.render(refusal, route=route, head_only=self.method == "HEAD", close=self.close)
             )
 
-    def _account(self, seconds: float) -> None:
+    def _account(self) -> None:
+        self.proxy.metrics.in_flight -= 1
+        seconds = now() - self.arrived
         self.proxy.account(self._route, self.method, self.status, seconds, self._error, self._subject)

@@ -40,7 +40,7 @@ class Listener(web.Server):
         writer: object,
         task: object,
     ) -> Exchange:
-        return Exchange(message, payload, protocol)
+        return protocol.exchange_for(message, payload)
 
     @staticmethod
     async def _serve(exchange: Exchange) -> Exchange:
