@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp.http_parser
 
@@ -20,7 +21,6 @@ from sidecar.config.describe import effective
 from sidecar.config.loading import Loaded, load
 from sidecar.config.schema import Config
 from sidecar.errors import ConfigError, SidecarError
-from sidecar.identity import Identity
 from sidecar.metrics import Metrics
 from sidecar.proxy.pool import Destination, Pool
 from sidecar.proxy.server import Listener
@@ -28,6 +28,9 @@ from sidecar.proxy.serving import Proxy, Serving
 from sidecar.tokens.endpoint import TokenEndpoint
 from sidecar.tokens.store import TokenStore
 from sidecar.tokens.view import TokenView
+
+if TYPE_CHECKING:
+    from sidecar.identity import Identity
 
 
 class StartError(SidecarError):
@@ -168,6 +171,8 @@ class App:
             self._identity = None
         elif self._identity is None or self._identity.settings != config.identity:
             # Else its keys and verified tokens are kept: the provider may be out of reach just now.
+            from sidecar.identity import Identity  # here: with it come PyJWT and cryptography
+
             self._identity = Identity(config.identity, self.clock, self._endpoint)
         return binding.bind(
             config, store=self._store, metrics=self.metrics, identity=self._identity, pool=pool

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sidecar.config.schema import ClaimSource, Config, Credential, HeaderSource, Route
 from sidecar.config.values import TcpAddress
-from sidecar.identity import Identity
 from sidecar.metrics import UNMAPPED, Metrics
 from sidecar.proxy import subject as subjects
 from sidecar.proxy.admission import Admission
@@ -20,6 +20,9 @@ from sidecar.proxy.pool import Pool
 from sidecar.proxy.serving import ServedRoute, Serving, SubjectOf
 from sidecar.routing.routes import RouteTable
 from sidecar.tokens.store import Source, TokenStore
+
+if TYPE_CHECKING:
+    from sidecar.identity import Identity
 
 NO_CREDENTIAL = "none"
 

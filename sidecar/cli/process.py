@@ -17,7 +17,6 @@ from sidecar import logs
 from sidecar.app import StartError
 from sidecar.cli.output import Failed
 from sidecar.config.loading import Loaded
-from sidecar.demo.runner import run_demo
 from sidecar.lifecycle import run
 
 T = TypeVar("T")
@@ -63,6 +62,8 @@ def demonstrate(port: int) -> None:
 
 
 async def _demo(port: int) -> None:
+    from sidecar.demo.runner import run_demo  # here: the sidecar itself need not carry the stand-in
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

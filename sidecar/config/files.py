@@ -10,10 +10,6 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from sidecar.config.draft import unreadable
 from sidecar.config.schema import Client, Config
 from sidecar.config.values import SecretFrom
@@ -106,6 +102,10 @@ def _secret(
 
 def check_private_key(pem: str, algorithm: str) -> None:
     """Raise ValueError unless the key can sign with the algorithm (RFC 7518 section 3.1, RFC 8037)."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # here: large, and most clients have no key
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem.encode(), None)
     except TypeError:

@@ -47,7 +47,7 @@ class RequestLog:
         verb = _METHODS.get(method) or quoted(method[:_MAX_METHOD])
         failed = "null" if error is None else quoted(error)
         whose = "" if subject is None else f', "subject": {quoted(subject)}'
-        self.sink.write(
+        self.sink.gather(
             f'{{"timestamp": "{self._now()}", "level": "info", "event": "request", {head}, "method": {verb}, '
             f'"status": {status}, "duration_ms": {seconds * 1000:.3f}, "error": {failed}{whose}}}\n'
         )
@@ -86,4 +86,4 @@ class ConsoleRequestLog(RequestLog):
             return
         rest = "".join(f" {key}={value}" for key, value in (("error", error), ("subject", subject)) if value)
         what = f"{status} {printable(method[:_MAX_METHOD]):<7} {printable(route)} {seconds * 1000:.3f} ms"
-        self.sink.write(f"{self._now()} [info     ] request {what} credential={credential or '-'}{rest}\n")
+        self.sink.gather(f"{self._now()} [info     ] request {what} credential={credential or '-'}{rest}\n")

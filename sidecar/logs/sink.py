@@ -1,11 +1,12 @@
 """Where log lines go.
 
-Owns the stream. One line is one call, so lines of threads do not mix; a stream that cannot be written to (a
+Owns the stream. Whole lines are written at a time, so lines of threads do not mix; a stream that cannot be written to (a
 closed pipe, a full disk, a pipe that nobody empties) costs lines, never a request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from typing import TextIO
@@ -20,26 +21,47 @@ class Sink:
         # sys.stderr flushes at every line end; another stream may have to be told.
         self._flushes = not getattr(stream, "line_buffering", False)
         self._pipe = _pipe(stream)
-        self._rest = b""  # of a line that the pipe took in part
+        self._rest = b""  # of lines that the pipe took in part
+        self._gathered: list[str] = []
+
+    def gather(self, line: str) -> None:
+        """Write it with the other lines of this turn of the event loop: one call for all of them."""
+        if not self._gathered:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:  # no event loop, so nobody to gather for
+                self._write(line, 1)
+                return
+        self._gathered.append(line)
 
     def write(self, line: str) -> None:
-        """`line` ends with a line end. Every line passes here: batches, if they are wanted, are made here."""
+        """Write it now, behind what was gathered before. `line` ends with a line end."""
+        self.flush()
+        self._write(line, 1)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._gathered:
+            lines, self._gathered = self._gathered, []
+            self._write("".join(lines), len(lines))
+
+    def _write(self, text: str, lines: int) -> None:
         try:
             if self._pipe is not None:
-                self._write_to_pipe(self._pipe, line)
+                self._write_to_pipe(self._pipe, text)
                 return
-            self._stream.write(line)
+            self._stream.write(text)
             if self._flushes:
                 self._stream.flush()
         except (OSError, ValueError):  # BlockingIOError: the pipe is full; ValueError: the stream is closed
-            self.lost += 1
+            self.lost += lines
 
-    def _write_to_pipe(self, pipe: int, line: str) -> None:
+    def _write_to_pipe(self, pipe: int, text: str) -> None:
         if self._rest:
             self._rest = self._rest[os.write(pipe, self._rest) :]
             if self._rest:
                 raise BlockingIOError
-        data = line.encode("utf-8", "backslashreplace")
+        data = text.encode("utf-8", "backslashreplace")
         self._rest = data[os.write(pipe, data) :]
 
     def isatty(self) -> bool:

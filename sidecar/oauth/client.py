@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote_plus
 
-import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from sidecar.config.schema import Client, ClientAuth
 from sidecar.secret import Secret
 
@@ -63,6 +60,9 @@ def _basic(shown: Identification) -> Proof:
 
 
 def _private_key_jwt(shown: Identification) -> Proof:
+    import jwt  # here: with cryptography it is a seventh of the process's memory, and few clients need it
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     issued = int(shown.wall)
     claims = {
         "iss": shown.id,

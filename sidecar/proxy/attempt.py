@@ -79,12 +79,11 @@ class Attempt:
         """Send the head, and the body if all of it is here (else False). The exchange is told how it ends."""
         exchange, connection = self._exchange, self._connection
         whole = exchange.body.start()
-        connection.begin(
-            self,
-            head + whole if whole else head,
-            head_request=exchange.method == "HEAD",
-            wants_upgrade=exchange.websocket,
-        )
+        connection.begin(self, head_request=exchange.method == "HEAD", wants_upgrade=exchange.websocket)
+        if whole is None or connection.transport is None:
+            connection.write(head)
+        else:
+            exchange.proxy.outbox.put(connection.transport, head + whole if whole else head)
         serving = exchange.serving
         connection.deadline = now() + (serving.idle_timeout if whole is None else serving.response_timeout)
         return whole is not None
@@ -178,7 +177,11 @@ class Attempt:
         elif out:
             transport = self._caller.transport
             if transport is not None:
-                transport.write(out[0] if len(out) == 1 else b"".join(out))
+                data = out[0] if len(out) == 1 else b"".join(out)
+                if self._passed:  # all there is of the answer
+                    self._exchange.proxy.outbox.put(transport, data)
+                else:
+                    transport.write(data)
                 self._written = self.answering
             out.clear()
             if self._caller.writing_paused:

@@ -67,6 +67,7 @@ class CallerConnection(PiecewiseHandler):
         if (
             len(self._messages) == 1
             and payload.is_eof()
+            and self.at_ease
             and not (self._upgraded or self._force_close or self._close or isinstance(message, _ErrInfo))
         ):
             exchange = Exchange(message, payload, self)

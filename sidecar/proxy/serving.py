@@ -6,6 +6,7 @@ moment and keeps it to its last byte.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from sidecar.errors import MethodNotAllowed, RouteNotMapped
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
+from sidecar.proxy.outbox import Outbox
 from sidecar.proxy.pool import Pool
 from sidecar.routing.routes import RouteTable
 from sidecar.tokens.keeper import Keeper
@@ -81,6 +83,7 @@ class Proxy:
         self.serving = serving  # replaced as a whole by a reload
         self.metrics = metrics
         self.log_request = log_request
+        self.outbox = Outbox(asyncio.get_running_loop())
         self.draining = False
         self.last_arrival = now()  # of a request, monotonic
         self._forbidden: dict[str, float] = {}  # when the next line about a route may be written

@@ -58,11 +58,10 @@ class Connection(asyncio.Protocol):
 
     # -- for the exchange --------------------------------------------------------------------------------------
 
-    def begin(self, receiver: Receiver, head: bytes, *, head_request: bool, wants_upgrade: bool) -> None:
-        """Serve this exchange from now on: send its head."""
+    def begin(self, receiver: Receiver, *, head_request: bool, wants_upgrade: bool) -> None:
+        """Serve this exchange from now on."""
         self._answer.begin(receiver, head_request=head_request, wants_upgrade=wants_upgrade)
         self.served += 1
-        self.write(head)
 
     def write(self, data: bytes) -> None:
         if self.transport is not None:
