@@ -8,7 +8,7 @@ requests) and confused clients out; it knows nothing of tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.errors import (
     BadRequest,
@@ -21,6 +21,7 @@ from sidecar.proxy.headers import RequestHead
 from sidecar.routing.target import Target, parse
 
 _USUAL_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_MAX_WELCOME = 256
 _HOST_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~:[]%!$&'()*+;=")
 
 
@@ -57,6 +58,7 @@ class Admission:
     origins: frozenset[str]  # accepted Origin values, lower case
     upstream_host: str
     upstream_port: int
+    _welcome: set[bytes] = field(default_factory=set)  # Host values as they came, found acceptable before
 
     @staticmethod
     def of(hosts: Iterable[str], origins: Iterable[str], upstream_host: str, upstream_port: int) -> Admission:
@@ -91,6 +93,8 @@ class Admission:
     def _check_host(self, raw: bytes | None, authority: str | None) -> None:
         host = None
         if raw is not None:
+            if raw in self._welcome and authority is None:
+                return
             host, _ = split_host(raw.decode("latin-1"))
         if authority is not None:
             name, port = split_host(authority)
@@ -100,6 +104,8 @@ class Admission:
                 return
         if host is not None and host not in self.hosts:
             raise HostNotAllowed("the Host field names a host that is not in allowed_hosts")
+        if raw is not None and len(self._welcome) < _MAX_WELCOME:
+            self._welcome.add(raw)
 
     def _check_origin(self, head: RequestHead) -> None:
         origins = head.origins or []

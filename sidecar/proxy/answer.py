@@ -30,6 +30,9 @@ class State(IntEnum):
     TUNNEL = 4
 
 
+_IDLE, _HEAD, _BODY, _DONE, _TUNNEL = State  # an enum's attribute costs more than a global
+
+
 class Receiver(Protocol):
     """What a connection tells the exchange it serves. Called while data is read: never blocks."""
 
@@ -83,7 +86,7 @@ class AnswerReader:
         self._head_request = False
         self._wants_upgrade = False
         self._until_close = False  # the body ends with the connection
-        self.state = State.IDLE
+        self.state = _IDLE
         self.answered = False  # a byte has come
         self.reusable = False  # nothing odd: another request may follow on this connection
 
@@ -96,12 +99,12 @@ class AnswerReader:
         self._wants_upgrade = wants_upgrade
         self._loose_bytes = 0
         self._until_close = self.answered = self.reusable = False
-        self.state = State.HEAD
+        self.state = _HEAD
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived, and tell the receiver all of it."""
         state, receiver, parser = self.state, self._receiver, self._parser
-        if receiver is None or parser is None or (state is not State.HEAD and state is not State.BODY):
+        if receiver is None or parser is None or (state is not _HEAD and state is not _BODY):
             self.reusable = False  # bytes nobody asked for: nothing that follows can be trusted
             return
         self.answered = True
@@ -114,13 +117,13 @@ class AnswerReader:
             self._parser = None
             self.fail(UpstreamProtocolError("the upstream's answer is not valid HTTP"))
         else:
-            if self._loose_bytes > self._max_head_bytes and self.state is not State.DONE:
+            if self._loose_bytes > self._max_head_bytes and self.state is not _DONE:
                 self.fail(UpstreamProtocolError("the upstream's fields are too large"))
         receiver.flush()
 
     def eof(self, *, clean: bool) -> None:
         """The connection is over; `clean`: not by an error."""
-        if self.state is State.BODY and self._until_close and clean:
+        if self.state is _BODY and self._until_close and clean:
             self._finish()
             if self._receiver is not None:
                 self._receiver.flush()
@@ -132,28 +135,28 @@ class AnswerReader:
 
     def fail(self, fault: UpstreamFault) -> None:
         """The answer, if one is expected, will not be completed."""
-        unfinished = self.state is State.HEAD or self.state is State.BODY
-        self.state = State.DONE
+        unfinished = self.state is _HEAD or self.state is _BODY
+        self.state = _DONE
         self.reusable = False
         if self._receiver is not None and unfinished:
             self._receiver.failed(fault, unanswered=not self.answered)
 
     def overdue(self) -> float | None:
         """Another deadline, when there is a good reason for the silence."""
-        return self._receiver.overdue() if self._receiver is not None and self.state is State.BODY else None
+        return self._receiver.overdue() if self._receiver is not None and self.state is _BODY else None
 
     def end(self) -> bool:
         """The receiver is gone. True when the connection can serve another exchange."""
         self._receiver = None
-        if self.state is State.DONE and self.reusable:
-            self.state = State.IDLE
+        if self.state is _DONE and self.reusable:
+            self.state = _IDLE
             return True
         return False
 
     # -- httptools callbacks: an exception here comes out of feed_data as HttpParserError --------------------------
 
     def on_message_begin(self) -> None:
-        if self.state is not State.HEAD:
+        if self.state is not _HEAD:
             self.reusable = False  # a second answer behind the first
             return
         self._head = AnswerHead()
@@ -163,15 +166,12 @@ class AnswerReader:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        head = self._head
-        if head is not None:  # else it is a trailer: dropped, never merged
-            head.add(name, value)
-            if len(head.lines) > _MAX_FIELDS or head.size > self._max_head_bytes:
-                raise ValueError("the head is too large")
+        if self._head is not None:  # else it is a trailer: dropped, never merged
+            self._head.add(name, value)
 
     def on_headers_complete(self) -> None:
         head, parser, receiver = self._head, self._parser, self._receiver
-        if self.state is not State.HEAD or head is None or parser is None or receiver is None:
+        if self.state is not _HEAD or head is None or parser is None or receiver is None:
             return
         status: int = parser.get_status_code()
         if status < 200:
@@ -179,11 +179,13 @@ class AnswerReader:
             return
         if head.odd_encoding:
             raise ValueError("a transfer coding other than chunked")
+        if len(head.lines) > _MAX_FIELDS or sum(map(len, head.lines)) > self._max_head_bytes:
+            raise ValueError("the head is too large")
         self._head = None
         self._loose_bytes = 0
-        if parser.get_http_version() not in ("1.1", "1.0") or len(
-            self._reason.translate(None, _CONTROLS)
-        ) < len(self._reason):
+        if parser.get_http_version() not in ("1.1", "1.0") or (
+            self._reason != b"OK" and len(self._reason.translate(None, _CONTROLS)) < len(self._reason)
+        ):
             raise ValueError("no HTTP/1 status line")
         self.reusable = parser.should_keep_alive()
         if self._head_request or status == 204 or status == 304:
@@ -194,19 +196,19 @@ class AnswerReader:
             receiver.answer_head(status, self._reason, head, False)
             self._finish()
         else:
-            self.state = State.BODY
+            self.state = _BODY
             self._until_close = not head.chunked and head.content_length is None
             receiver.answer_head(status, self._reason, head, True)
 
     def on_body(self, body: bytes) -> None:
         self._loose_bytes = 0
-        if self.state is State.BODY and self._receiver is not None:
+        if self.state is _BODY and self._receiver is not None:
             self._receiver.answer_body(body)
         else:
             self.reusable = False  # a body where none may be
 
     def on_message_complete(self) -> None:
-        if self.state is State.BODY:
+        if self.state is _BODY:
             self._finish()
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -220,13 +222,13 @@ class AnswerReader:
 
     def _switch(self, rest: bytes) -> None:
         receiver, head = self._receiver, self._head
-        if self.state is State.HEAD and self._wants_upgrade and receiver is not None and head is not None:
-            self.state = State.TUNNEL
+        if self.state is _HEAD and self._wants_upgrade and receiver is not None and head is not None:
+            self.state = _TUNNEL
             receiver.switched(self._reason, head, rest)
         else:
             self.fail(UpstreamProtocolError("the upstream switched protocols without being asked"))
 
     def _finish(self) -> None:
-        self.state = State.DONE
+        self.state = _DONE
         if self._receiver is not None:
             self._receiver.answer_end()

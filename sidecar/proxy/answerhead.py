@@ -1,55 +1,65 @@
 """An upstream answer's header fields: what crosses to the caller and what the sidecar acts on.
 
-Owns which response fields are hop-by-hop or ours. Pure, on bytes; headers.py is its counterpart for requests.
+Owns which response fields are hop-by-hop or ours. Pure, on bytes; headers.py is its counterpart for requests. As
+there, a name is looked up by its raw spelling, and a line that crosses is written once, as it will be sent.
 """
 
 from __future__ import annotations
 
-from sidecar.proxy.headers import ERROR_FIELD, connection_names, tokens
+from sidecar.proxy.headers import ERROR_FIELD, MAX_SPELLINGS, connection_names, tokens
 
-_DROPPED = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        ERROR_FIELD.lower(),
-    }
-)
+_PLAIN, _CONTENT_LENGTH, _CONNECTION, _TRANSFER_ENCODING, _UPGRADE, _DROPPED = range(6)
+_KINDS = {
+    b"content-length": _CONTENT_LENGTH,
+    b"connection": _CONNECTION,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"upgrade": _UPGRADE,
+    b"keep-alive": _DROPPED,
+    b"proxy-connection": _DROPPED,
+    b"proxy-authenticate": _DROPPED,
+    b"te": _DROPPED,
+    b"trailer": _DROPPED,
+    ERROR_FIELD.lower(): _DROPPED,
+}
+_known: dict[bytes, int] = {}  # spellings seen so far
+
+
+def _kind(name: bytes) -> int:
+    """The first sight of a spelling; how many are kept is bounded, since they come from the network."""
+    if len(_known) >= MAX_SPELLINGS:
+        _known.clear()
+    kind = _known[name] = _KINDS.get(name.lower(), _PLAIN)
+    return kind
 
 
 class AnswerHead:
     """An upstream answer's fields, taken in one by one as they are parsed."""
 
-    __slots__ = ("chunked", "connection", "content_length", "lines", "odd_encoding", "size", "upgrade")
+    __slots__ = ("chunked", "connection", "content_length", "lines", "odd_encoding", "upgrade")
 
     def __init__(self) -> None:
-        self.lines: list[tuple[bytes, bytes, bytes]] = []  # lower-case name, name, value
+        self.lines: list[bytes] = []  # whole lines, as they go to the caller
         self.chunked = False
         self.connection: bytes | None = None
         self.content_length: int | None = None
-        self.size = 0
         self.odd_encoding = False  # a Transfer-Encoding other than exactly `chunked`
         self.upgrade: bytes | None = None
 
     def add(self, name: bytes, value: bytes) -> None:
         """Take one field."""
-        lowered = name.lower()
-        self.size += len(name) + len(value) + 4
-        if lowered not in _DROPPED:
-            if lowered == b"content-length":
+        kind = _known.get(name)
+        if kind is None:
+            kind = _kind(name)
+        if kind <= _CONTENT_LENGTH:
+            if kind:
                 self.content_length = int(value)
-            self.lines.append((lowered, name, value))
-        elif lowered == b"connection":
+            self.lines.append(b"%b: %b\r\n" % (name, value))
+        elif kind == _CONNECTION:
             self.connection = value if self.connection is None else self.connection + b"," + value
-        elif lowered == b"transfer-encoding":
+        elif kind == _TRANSFER_ENCODING:
             self.odd_encoding = self.chunked or value.strip(b" \t").lower() != b"chunked"
             self.chunked = True
-        elif lowered == b"upgrade":
+        elif kind == _UPGRADE:
             self.upgrade = value
 
     def says_close(self) -> bool:
@@ -63,11 +73,7 @@ class AnswerHead:
         named = connection_names(self.connection) if self.connection is not None else frozenset()
         if without_length:
             named |= {b"content-length"}
-        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+        lines = self.lines
         if named:
-            out += [b"%b: %b\r\n" % (n, v) for lowered, n, v in self.lines if lowered not in named]
-        else:
-            out += [b"%b: %b\r\n" % (n, v) for _, n, v in self.lines]
-        out.append(extra)
-        out.append(b"\r\n")
-        return b"".join(out)
+            lines = [line for line in lines if line[: line.index(b":")].lower() not in named]
+        return b"".join((b"HTTP/1.1 %d %b\r\n" % (status, reason), *lines, extra, b"\r\n"))

@@ -7,7 +7,7 @@ takes.
 
 from __future__ import annotations
 
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.clock import now
 from sidecar.proxy.upstream import Connection
@@ -36,6 +36,9 @@ class Body:
         """The framed whole, if all of it is here already; None when it has to be streamed."""
         payload = self._payload
         self.sent = self.starved = False
+        if payload is EMPTY_PAYLOAD:
+            self.sent = True
+            return b""
         if not payload.is_eof() or payload.exception() is not None:
             return None
         chunks = list(self._kept or ())

@@ -20,7 +20,6 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from sidecar.clock import now
 from sidecar.digest import subject_digest
 from sidecar.errors import (
-    HeadersTooLarge,
     InternalError,
     Overloaded,
     Refusal,
@@ -209,9 +208,6 @@ class Exchange:
         message, serving = self._message, self.serving
         self.close = self.http_1_0 or message.should_close
         head = self._head = RequestHead(serving.fields, message.raw_headers)
-        size = len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
-        if size > serving.max_header_bytes:
-            raise HeadersTooLarge("the request line and header fields are larger than max_header_bytes")
         if self.proxy.metrics.in_flight > serving.max_in_flight:
             raise Overloaded("the sidecar serves as many requests as it may")
         wanted = serving.admission.check(self.method, message.version, head, message.path)
@@ -223,7 +219,8 @@ class Exchange:
         self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
         request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
         self._lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
-        self._lines += head.framing(websocket=self.websocket, awaits_continue=self.awaits_continue())
+        if head.transfer_encoding is not None or head.upgrade is not None or head.expect is not None:
+            self._lines += head.framing(websocket=self.websocket, awaits_continue=self.awaits_continue())
 
     def awaits_continue(self) -> bool:
         """The caller may be waiting for `100 Continue` before it sends its body (RFC 9110 section 10.1.1)."""

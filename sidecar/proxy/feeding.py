@@ -41,6 +41,7 @@ MAX_FIELDS = 200
 KEEPALIVE_TIMEOUT = 3600.0  # longer than any client's pool, so that it is the client who closes
 _READ_BUFFER = 64 * 1024
 _MAX_CUTS = 256
+_TOO_LARGE = "the request line and header fields are larger than max_header_bytes"
 _SILENT = logging.Logger("aiohttp.silent", logging.CRITICAL + 1)  # what goes wrong is told by our own log
 
 
@@ -141,7 +142,7 @@ class PiecewiseHandler(RequestHandler):
             self._drop_what_follows()
         elif self._request_count != self._noted:
             self._noted = self._request_count
-            self._look_at_message()
+            self._look_at_message(len(piece))
         elif self._chunked:
             self._last_bytes = (self._last_bytes + piece)[-3:]
             if self._body.is_eof():
@@ -155,9 +156,9 @@ class PiecewiseHandler(RequestHandler):
             self._head_bytes += len(piece)
             self._last_bytes = (self._last_bytes + piece)[-3:]
             if self._head_bytes > self.proxy.serving.max_header_bytes:
-                self.refuse(HeadersTooLarge("the request head is larger than max_header_bytes"))
+                self.refuse(HeadersTooLarge(_TOO_LARGE))
 
-    def _look_at_message(self) -> None:
+    def _look_at_message(self, last_piece: int) -> None:
         message, body = self._messages[-1]
         if isinstance(message, _ErrInfo):
             self._broken = True
@@ -167,8 +168,13 @@ class PiecewiseHandler(RequestHandler):
                 self._body.set_exception(RequestPayloadError("malformed body"))
             return
         self.head_since = None
+        too_large = self._head_bytes + last_piece > self.proxy.serving.max_header_bytes
         self._head_bytes = 0
         self._last_bytes = b""
+        if too_large:
+            self._messages.pop()
+            self.refuse(HeadersTooLarge(_TOO_LARGE))
+            return
         self._body = body
         self._chunked = bool(message.chunked) and not body.is_eof()
         self._length = (

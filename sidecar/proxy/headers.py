@@ -13,7 +13,7 @@ from enum import IntEnum
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 ERROR_FIELD = b"X-Auth-Sidecar-Error"
-_MAX_SPELLINGS = 2048
+MAX_SPELLINGS = 2048
 
 
 class Field(IntEnum):
@@ -35,6 +35,7 @@ class Field(IntEnum):
     SUBJECT_LOOKALIKE = 12  # the same with `_` and `-` mixed up
 
 
+_LAST_KEPT, _HOST = int(Field.LAST_KEPT), int(Field.HOST)  # an enum's attribute costs a call
 _REQUEST = {
     b"origin": Field.ORIGIN,
     b"sec-fetch-site": Field.FETCH_SITE,
@@ -69,15 +70,13 @@ class RequestFields:
         """`subject_fields`: names of the fields that carry subjects or the caller's identity."""
         self._subjects = {name.lower().encode() for name in subject_fields} - {b"authorization"}
         self._alike = {folded(name) for name in self._subjects}
-        self._known: dict[bytes, Field] = {}
+        self.known: dict[bytes, int] = {}  # what a field is, by every spelling seen so far
 
-    def kind(self, name: bytes) -> Field:
-        """What this field is; the first sight of a spelling is the slow one."""
-        kind = self._known.get(name)
-        if kind is None:
-            if len(self._known) >= _MAX_SPELLINGS:
-                self._known.clear()
-            kind = self._known[name] = self._classify(name.lower())
+    def learn(self, name: bytes) -> int:
+        """What this field is, at the first sight of a spelling."""
+        if len(self.known) >= MAX_SPELLINGS:
+            self.known.clear()
+        kind = self.known[name] = int(self._classify(name.lower()))
         return kind
 
     def _classify(self, name: bytes) -> Field:
@@ -122,21 +121,23 @@ class RequestHead:
         self.subjects: list[tuple[bytes, bytes]] | None = None  # lower-case name, value; lookalikes too
         self.transfer_encoding: bytes | None = None
         self.upgrade: bytes | None = None
-        kind_of = fields.kind
-        lines = self.lines
+        known, lines = fields.known, self.lines
         for name, value in raw:
-            kind = kind_of(name)
-            if kind <= Field.LAST_KEPT:
+            kind = known.get(name)
+            if kind is None:
+                kind = fields.learn(name)
+            if kind <= _LAST_KEPT:
                 lines.append(b"%b: %b\r\n" % (name, value))
             if kind:
                 self._note(kind, name, value)
         if self.connection is not None:
             self._drop_named(self.connection)
 
-    def _note(self, kind: Field, name: bytes, value: bytes) -> None:
+    def _note(self, kind: int, name: bytes, value: bytes) -> None:
+        if kind == _HOST:  # nearly always
+            self.host = value
+            return
         match kind:
-            case Field.HOST:
-                self.host = value
             case Field.CONTENT_LENGTH:
                 self.content_length = value
                 # Leading zeros are legal and read differently by some; everything else llhttp has refused.

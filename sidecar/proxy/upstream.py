@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sidecar.proxy.pool import Pool
 
 
+_IDLE, _HEAD, _BODY, _DONE, _ = State
+
+
 class Connection(asyncio.Protocol):
     """One connection, idle or serving one exchange."""
 
@@ -125,15 +128,15 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         answer.feed(data)
         state = answer.state
-        if state is State.BODY:
+        if state is _BODY:
             self.deadline = now() + self._pool.idle_timeout
-        elif state is State.DONE or state is State.IDLE:
+        elif state is _DONE or state is _IDLE:
             self.deadline = None
             if not answer.reusable:
                 self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self._plain and self._answer.state is State.HEAD:
+        if exc is not None and self._plain and self._answer.state is _HEAD:
             self._read_the_rest()
         self.transport = None
         waiter = self._drain_waiter
@@ -169,7 +172,7 @@ class Connection(asyncio.Protocol):
     def _read_the_rest(self) -> None:
         """A write failed; what the upstream said before it closed is still in the socket (RFC 9112 section 9.5)."""
         try:
-            while self._answer.state in (State.HEAD, State.BODY) and (data := self._sock.recv(65536)):
+            while self._answer.state in (_HEAD, _BODY) and (data := self._sock.recv(65536)):
                 self._answer.feed(data)
         except OSError:
             pass

@@ -98,33 +98,41 @@ class RouteTable(Generic[T]):
     def find(self, path: str) -> Methods[T] | None:
         """What is registered for a canonical path; None when no pattern covers it."""
         exact = self._exact.get(path)
-        return exact if exact is not None else _walk(self._root, segments(path))
+        return exact if exact is not None else _walk(self._root, path[1:].split("/"))
 
 
 def _walk(root: _Node[T], parts: list[str]) -> Methods[T] | None:
     """The best pattern for these segments: depth first, literals before parameters before `**`.
 
-    A stack instead of recursion: a path of 10,000 segments is no deep call. Alternatives are pushed in reverse
-    order of precedence, so the first end reached is the best. It is a tree, so no node is entered twice.
+    A list instead of recursion: a path of 10,000 segments is no deep call. What is not taken at once is put there in
+    reverse order of precedence, so the first end reached is the best. It is a tree, so no node is entered twice.
     """
     count = len(parts)
-    stack: list[tuple[_Node[T] | Methods[T], int]] = [(root, 0)]
-    while stack:
-        node, depth = stack.pop()
+    others: list[tuple[_Node[T] | Methods[T], int]] = []  # to go back to, the best one last
+    node: _Node[T] | Methods[T] | None = root
+    depth = 0
+    while True:
+        if node is None:
+            if not others:
+                return None
+            node, depth = others.pop()
         if isinstance(node, Methods):
             return node
         if depth == count:
             if node.end is not None:
                 return node.end
-            if node.below is not None:
-                return node.below
+            node = node.below
             continue
         part = parts[depth]
+        depth += 1
         if node.below is not None:
-            stack.append((node.below, depth))
-        if node.parameter is not None and part:
-            stack.append((node.parameter, depth + 1))
+            others.append((node.below, depth))
         literal = node.literals.get(part)
-        if literal is not None:
-            stack.append((literal, depth + 1))
-    return None
+        parameter = node.parameter if part else None
+        if parameter is None:
+            node = literal
+        elif literal is None:
+            node = parameter
+        else:
+            others.append((parameter, depth))
+            node = literal

@@ -7,7 +7,7 @@ no one else may decode it: what was matched is what is sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sidecar.errors import BadRequest, PathNotCanonical
 
@@ -21,8 +21,7 @@ _HEX = {f"{hi}{lo}".encode(): int(hi + lo, 16) for hi in _HEX_DIGITS for lo in _
 _FORBIDDEN_ENCODED = frozenset(b"/\\") | frozenset(range(0x20)) | {0x7F}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a request asks for."""
 
     path: str  # canonical
