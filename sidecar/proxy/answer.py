@@ -16,9 +16,8 @@ from typing import Protocol
 import httptools
 
 from sidecar.errors import UpstreamFault, UpstreamProtocolError
-from sidecar.proxy.answerhead import AnswerHead
+from sidecar.proxy.answerhead import MAX_FIELDS, AnswerHead, plain
 
-_MAX_FIELDS = 200
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 
@@ -39,6 +38,9 @@ class Receiver(Protocol):
     def answer_head(self, status: int, reason: bytes, head: AnswerHead, has_body: bool) -> None: ...
 
     def answer_body(self, data: bytes) -> None: ...
+
+    def answer_whole(self, answer: bytes, head_end: int) -> None:
+        """A 200 from its first byte to its last, as it goes to the caller; `head_end`: where the empty line begins."""
 
     def answer_end(self) -> None: ...
 
@@ -107,6 +109,14 @@ class AnswerReader:
         if receiver is None or parser is None or (state is not _HEAD and state is not _BODY):
             self.reusable = False  # bytes nobody asked for: nothing that follows can be trusted
             return
+        if state is _HEAD and not self.answered and not self._head_request:
+            whole = plain(data, self._max_head_bytes)
+            if whole is not None:
+                self.state = _DONE
+                self.answered = self.reusable = True
+                receiver.answer_whole(*whole)
+                receiver.flush()
+                return
         self.answered = True
         self._loose_bytes += len(data)
         try:
@@ -179,7 +189,7 @@ class AnswerReader:
             return
         if head.odd_encoding:
             raise ValueError("a transfer coding other than chunked")
-        if len(head.lines) > _MAX_FIELDS or sum(map(len, head.lines)) > self._max_head_bytes:
+        if len(head.lines) > MAX_FIELDS or sum(map(len, head.lines)) > self._max_head_bytes:
             raise ValueError("the head is too large")
         self._head = None
         self._loose_bytes = 0

@@ -21,6 +21,8 @@ _KINDS = {
     b"trailer": _DROPPED,
     ERROR_FIELD.lower(): _DROPPED,
 }
+MAX_FIELDS = 200
+_VISIBLE = bytes({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
 _known: dict[bytes, int] = {}  # spellings seen so far
 
 
@@ -30,6 +32,42 @@ def _kind(name: bytes) -> int:
         _known.clear()
     kind = _known[name] = _KINDS.get(name.lower(), _PLAIN)
     return kind
+
+
+_OK = b"HTTP/1.1 200 OK"
+_KEPT_ALIVE = b"Connection: keep-alive"
+
+
+def plain(data: bytes, max_head_bytes: int) -> tuple[bytes, int] | None:
+    """The commonest answer, read without llhttp: whole in one segment, `200 OK`, nothing in it to be changed.
+
+    Returns the answer as it goes to the caller and how long its head is without the empty line; None when anything at
+    all is out of the ordinary, and llhttp has to look at it. Names count only in spellings that llhttp has passed
+    before, a length only when it is exactly what is there.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or end > max_head_bytes:
+        return None
+    head = data[:end]
+    first, *lines = head.split(b"\r\n")
+    ends = len(lines)
+    if first != _OK or ends > MAX_FIELDS or head.translate(None, _VISIBLE) != b"\r\n" * ends:
+        return None
+    length, kept_alive = -1, False
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        kind = _known.get(name)
+        if kind == _CONTENT_LENGTH and length < 0 and value.isdigit():
+            length = int(value)
+        elif line == _KEPT_ALIVE and not kept_alive:
+            kept_alive = True
+        elif kind != _PLAIN:
+            return None
+    if length != len(data) - end - 4:
+        return None
+    if kept_alive:
+        return data.replace(b"\r\n" + _KEPT_ALIVE, b"", 1), end - len(_KEPT_ALIVE) - 2
+    return data, end
 
 
 class AnswerHead:

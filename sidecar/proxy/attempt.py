@@ -154,6 +154,19 @@ class Attempt:
         extra = framing + CLOSE if exchange.close else framing
         self._out.append(head.render(status, reason, extra, without_length=status == 204))
 
+    def answer_whole(self, answer: bytes, head_end: int) -> None:
+        exchange = self._exchange
+        exchange.judge(200)
+        self.answering = True
+        exchange.status = 200
+        if not exchange.body.sent or exchange.proxy.draining or exchange.caller.finished:
+            exchange.close = True
+        if exchange.close:
+            at = head_end + 2
+            answer = answer[:at] + CLOSE + answer[at:]
+        self._out.append(answer)
+        self._settle(Outcome.PASSED)
+
     def answer_body(self, data: bytes) -> None:
         if self._rejecting:
             return

@@ -82,3 +82,6 @@ class Body:
 
     def _end(self) -> bytes:
         return b"0\r\n\r\n" if self._chunked else b""
+
+
+NONE = Body(EMPTY_PAYLOAD, chunked=False, keep=0)  # of all requests without one: it never changes

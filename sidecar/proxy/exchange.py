@@ -26,6 +26,7 @@ from sidecar.errors import (
 )
 from sidecar.proxy import problems
 from sidecar.proxy.attempt import Attempt, Outcome, reset
+from sidecar.proxy.body import NONE as NO_BODY
 from sidecar.proxy.body import Body
 from sidecar.proxy.headers import RequestHead
 from sidecar.proxy.serving import Proxy, ServedRoute, Serving
@@ -79,6 +80,7 @@ class Exchange:
         self.method: str = message.method
         self.http_1_0 = message.version[1] == 0
         self.websocket = False
+        self.body = NO_BODY
         self.close = False  # the caller's connection ends with this exchange
         self.status = 0
         self.keep_alive: bool | None = None
@@ -214,9 +216,11 @@ class Exchange:
         self._route = route = serving.route_for(wanted.path, self.method)
         self._keeper = route.keeper
         # RFC 9110 section 7.8: HTTP/1.0 cannot switch; a handshake with a body is no handshake.
-        handshake = self.method == "GET" and not self.http_1_0 and self._payload is EMPTY_PAYLOAD
-        self.websocket = handshake and self.caller.upgraded and head.wants_websocket()
-        self.body = Body(self._payload, chunked=head.transfer_encoding is not None, keep=serving.replay_body)
+        if self.caller.upgraded and self.method == "GET" and not self.http_1_0:
+            self.websocket = self._payload is EMPTY_PAYLOAD and head.wants_websocket()
+        if self._payload is not EMPTY_PAYLOAD:
+            chunked = head.transfer_encoding is not None
+            self.body = Body(self._payload, chunked=chunked, keep=serving.replay_body)
         request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
         self._lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
         if head.transfer_encoding is not None or head.upgrade is not None or head.expect is not None:

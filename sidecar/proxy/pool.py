@@ -121,10 +121,11 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """An exchange is through with it and it can serve another."""
-        if self._closed or now() - connection.born > _MAX_AGE:
+        moment = now()
+        if self._closed or moment - connection.born > _MAX_AGE:
             connection.close()
-        elif not self._wake_one(connection):
-            connection.idle_since = now()
+        elif not self._waiters or not self._wake_one(connection):
+            connection.idle_since = moment
             self._idle.append(connection)
 
     def lost(self, connection: Connection) -> None:

@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
         "_plain",
         "_poll",
         "_pool",
+        "_reading_paused",
         "_sock",
         "_writing_paused",
         "born",
@@ -50,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._plain = plain
         self._poll: select.poll | None = None
         self._answer = AnswerReader(pool.max_head_bytes)
-        self._writing_paused = False
+        self._writing_paused = self._reading_paused = False
         self._drain_waiter: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
         self.tunnel: asyncio.Protocol | None = None
@@ -88,7 +89,8 @@ class Connection(asyncio.Protocol):
         """The exchange needs this connection no longer: back to the pool, or closed."""
         self.deadline = None
         if self._answer.end() and request_sent and self.transport is not None:
-            self.resume_reading()  # a slow caller may have left it paused
+            if self._reading_paused:  # by a slow caller
+                self.resume_reading()
             self._pool.release(self)
         else:
             self.close()
@@ -100,10 +102,12 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self._reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self._reading_paused = False
             self.transport.resume_reading()
 
     # -- for the pool ------------------------------------------------------------------------------------------
