@@ -19,7 +19,9 @@ from benchmarks.steady import Steady, get
 CONNECTIONS = 32
 RATE = 500.0  # requests a second at the constant rate
 _OK = re.compile(r"Requests/sec:\s+([0-9.]+)")
-_BAD = re.compile(r"Non-2xx or 3xx responses: \d+|Socket errors: connect \d+, read \d+, write \d+, timeout \d+")
+_BAD = re.compile(
+    r"Non-2xx or 3xx responses: \d+|Socket errors: connect \d+, read \d+, write \d+, timeout \d+"
+)
 
 # wrk calls request() for each request: what is sent is made beforehand.
 _IN_TURN = """
@@ -80,5 +82,17 @@ def upload(url: str, file: Path) -> float:
 
 
 def _curl(url: str, wanted: str, *options: str) -> float:
-    command = ["taskset", "-c", str(cores()[1]), "curl", "-sf", "-o", "/dev/null", "-w", wanted, *options, url]
+    command = [
+        "taskset",
+        "-c",
+        str(cores()[1]),
+        "curl",
+        "-sf",
+        "-o",
+        "/dev/null",
+        "-w",
+        wanted,
+        *options,
+        url,
+    ]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

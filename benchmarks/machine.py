@@ -61,7 +61,9 @@ class Interference:
         return self
 
     def __exit__(self, *_: object) -> None:
-        busy, ours, uptime = (after - before for before, after in zip(self._began, self._reading(), strict=True))
+        busy, ours, uptime = (
+            after - before for before, after in zip(self._began, self._reading(), strict=True)
+        )
         self.share = max(0.0, busy - ours) / max(uptime, TICK)
 
     def _reading(self) -> tuple[float, float, float]:
@@ -72,7 +74,9 @@ class Interference:
             user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, line[1].split())
             busy += (user + nice + system + irq + softirq) * TICK
         own = os.times()
-        ours = sum(map(cpu_seconds, self._ours)) + sum(own[:4])  # what we waited for (wrk, curl) counts as ours
+        ours = sum(map(cpu_seconds, self._ours)) + sum(
+            own[:4]
+        )  # what we waited for (wrk, curl) counts as ours
         return busy, ours, own.elapsed
 
 

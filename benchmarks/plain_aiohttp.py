@@ -1,6 +1,6 @@
 """A peer: the reverse proxy that most people would write with aiohttp, fetching its token with client credentials.
 
-    python -m benchmarks.plain_aiohttp PORT UPSTREAM TOKEN_URL CA [--log]
+python -m benchmarks.plain_aiohttp PORT UPSTREAM TOKEN_URL CA [--log]
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ import time
 import aiohttp
 from aiohttp import web
 
-_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "authorization"}
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "authorization",
+}
 
 
 class PlainProxy:
@@ -35,7 +44,12 @@ class PlainProxy:
 
     async def _bearer(self) -> str:
         if time.monotonic() > self._expires - 30:
-            form = {"grant_type": "client_credentials", "scope": "read", "client_id": "c", "client_secret": "s"}
+            form = {
+                "grant_type": "client_credentials",
+                "scope": "read",
+                "client_id": "c",
+                "client_secret": "s",
+            }
             async with self._session.post(self._token_url, data=form) as answer:
                 token = await answer.json()
             self._token, self._expires = token["access_token"], time.monotonic() + token["expires_in"]

@@ -100,3 +100,19 @@ def test_maps_and_paths_made_to_be_slow_cost_no_more_than_the_map() -> None:
 def test_shape_ignores_parameter_names() -> None:
     """Two patterns that match the same paths have the same shape."""
     assert shape("/a/{b}/c/**") == shape("/a/{x}/c/**") == "/a/{}/c/**"
+
+
+def test_paths_that_are_remembered_are_bounded_and_change_nothing() -> None:
+    """More different paths than are remembered, each asked for twice: the same answers, and no growth without end."""
+    table = RouteTable(
+        [("/a/{id}", ["GET"], "one"), ("/a/fixed", ["GET"], "fixed"), ("/b/**", None, "below")]
+    )
+    for turn in range(2):
+        for number in range(5000):
+            assert table.find(f"/a/{number}") == {"GET": "one"}, turn
+            assert table.find(f"/b/{number}/x") == {"*": "below"}
+            assert table.find(f"/c/{number}") is None
+        assert table.find("/a/fixed") == {"GET": "fixed"}
+    assert table.find("/b/" + "x" * 10_000) == {"*": "below"}
+    assert len(table._at_once) < 5000
+    assert max(map(len, table._at_once)) < 1000

@@ -42,7 +42,9 @@ class CallerConnection(PiecewiseHandler):
         super().__init__(server, proxy, loop=loop)
         self.exchange: Exchange | None = None  # under way
         self._begun: Exchange | None = None  # begun here, for aiohttp's task to go on with
-        self._resting: asyncio.Future[None] | None = None  # what aiohttp's task waits for, while we do without it
+        self._resting: asyncio.Future[None] | None = (
+            None  # what aiohttp's task waits for, while we do without it
+        )
         self._tunnel: Tunnel | None = None
         self._taken: asyncio.Future[None] | None = None  # set when the caller has taken what it was written
 

@@ -146,6 +146,7 @@ class Exchange:
     def settled(self, outcome: Outcome | Refusal) -> None:
         """How the attempt ended that was begun without a task."""
         if outcome is Outcome.PASSED and not self.close and self.caller.at_ease:
+            self._attempt = None  # it refers to this exchange: both are freed now, without the collector
             self._account()
             self.caller.served()
         else:
@@ -181,6 +182,7 @@ class Exchange:
             self._refuse(InternalError("an unexpected error; the sidecar's log says where"))
         finally:
             self.caller.exchange = None
+            self._attempt = None
             self._account()
         self._end()
         return self
@@ -341,6 +343,13 @@ class Exchange:
             )
 
     def _account(self) -> None:
-        self.proxy.metrics.in_flight -= 1
+        """A request is over."""
+        proxy, route, error = self.proxy, self._route, self._error
         seconds = now() - self.arrived
-        self.proxy.account(self._route, self.method, self.status, seconds, self._error, self._subject)
+        proxy.metrics.in_flight -= 1
+        if error is not None:
+            route.metrics.error(error)
+        route.metrics.finished(self.method, self.status, seconds)
+        proxy.log_request(
+            route.label, self.method, self.status, seconds, route.credential, error, self._subject
+        )

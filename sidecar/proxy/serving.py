@@ -88,21 +88,6 @@ class Proxy:
         self.last_arrival = now()  # of a request, monotonic
         self._forbidden: dict[str, float] = {}  # when the next line about a route may be written
 
-    def account(
-        self,
-        route: ServedRoute,
-        method: str,
-        status: int,
-        seconds: float,
-        error: str | None,
-        subject: str | None,
-    ) -> None:
-        """A request is over."""
-        if error is not None:
-            route.metrics.error(error)
-        route.metrics.finished(method, status, seconds)
-        self.log_request(route.label, method, status, seconds, route.credential, error, subject)
-
     def forbidden(self, route: ServedRoute, scopes: Iterable[str]) -> None:
         """The upstream answered 403 to a token of ours: most likely the route map lacks a scope or persona."""
         if now() >= self._forbidden.get(route.label, 0.0):

@@ -4,9 +4,9 @@ Owns patterns and their precedence (docs/routes.md): a literal segment beats `{n
 from the left, whatever the order in the file; the path decides first, then the method. Pure and generic: it
 does not know what a route leads to.
 
-A path without parameters costs one dictionary look-up; any other one walk down a tree of segments. The walk
-backtracks (`/a/{x}/c` may have to give up the literal branch `/a/b/d`) and enters each node of the tree at
-most once, so no map and no path can make it slow.
+A path without parameters, and one asked for lately, costs one dictionary look-up; any other one walk down a tree of
+segments. The walk backtracks (`/a/{x}/c` may have to give up the literal branch `/a/b/d`) and enters each node of the
+tree at most once, so no map and no path can make it slow.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 ANY_METHOD = "*"
+# Apps ask for the same few paths again and again. Both are bounded: paths come from the network.
+_MOST_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 256
 
 
 class Methods(dict[str, T]):
@@ -74,6 +77,8 @@ class RouteTable(Generic[T]):
             at = self._at(pattern)
             for method in methods or (ANY_METHOD,):
                 at.setdefault(method, target)
+        self._at_once = dict(self._exact)  # and the paths walked to lately
+        self._most = len(self._exact) + _MOST_REMEMBERED
 
     def _at(self, pattern: str) -> Methods[T]:
         node, parts = self._root, segments(pattern)
@@ -97,8 +102,14 @@ class RouteTable(Generic[T]):
 
     def find(self, path: str) -> Methods[T] | None:
         """What is registered for a canonical path; None when no pattern covers it."""
-        exact = self._exact.get(path)
-        return exact if exact is not None else _walk(self._root, path[1:].split("/"))
+        found = self._at_once.get(path)
+        if found is None:
+            found = _walk(self._root, segments(path))
+            if found is not None and len(path) <= _LONGEST_REMEMBERED:
+                if len(self._at_once) >= self._most:
+                    self._at_once = dict(self._exact)
+                self._at_once[path] = found
+        return found
 
 
 def _walk(root: _Node[T], parts: list[str]) -> Methods[T] | None:
