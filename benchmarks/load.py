@@ -39,10 +39,38 @@ end
 """
 
 
+_PATHS = """
+local ready = {{}}
+local at = 0
+function init(args)
+  for n, path in ipairs({{{table}}}) do ready[n - 1] = wrk.format("GET", path) end
+  count = #ready + 1
+end
+function request()
+  at = (at + 1) % count
+  return ready[at]
+end
+"""
+
+
 def in_turn(file: Path, count: int, *, path: str = PATH, field: str = "X-Number", value: str = "%d") -> Path:
     """A script for wrk: `count` different requests in turn; `%d` in path or value is the number."""
     file.write_text(_IN_TURN.format(count=count, path=path, field=field, value=value), encoding="utf-8")
     return file
+
+
+def paths(file: Path, patterns: list[str]) -> Path:
+    """A script for wrk: a request to each pattern in turn, its parameters filled in."""
+    filled = [re.sub(r"{\w+}", "PROD-1000", pattern) for pattern in patterns]
+    table = ",".join(f'"{path}"' for path in filled)
+    file.write_text(_PATHS.format(table=table), encoding="utf-8")
+    return file
+
+
+def warm_up(url: str, script: Path, seconds: float) -> None:
+    """Load whose answers do not matter: the first request of a subject waits for its token."""
+    command = ["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s"]
+    subprocess.run([*command, "-s", str(script), url], capture_output=True, check=True)
 
 
 def throughput(url: str, seconds: float, script: Path | None = None) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from benchmarks import nginx
 from benchmarks.machine import children, cores, cpu_seconds, forget_peak, memory_mib
 from benchmarks.nginx import Upstream
 from benchmarks.ports import free_port, wait_for
+from sidecar import __version__ as sidecar_version
 
 PATH = "/knowledge/portalmgr/v4/portals/PROD-1000/articles/PROD-2996"
 ENVOY = Path(__file__).parent.parent / ".bench" / "bin" / "envoy"
@@ -36,6 +39,7 @@ class Peer:
     name: str
     port: int
     command: list[str]
+    admin: int = 0  # the sidecar's admin port
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Running]:
@@ -100,12 +104,12 @@ class Running:
 
 def sidecar(folder: Path, upstream: Upstream, name: str, *, log: bool, **changes: Any) -> Peer:
     """`changes`: top-level keys of the configuration that differ."""
-    port = free_port()
+    port, admin = free_port(), free_port()
     secret = folder / "client-secret"
     secret.write_text("bench", encoding="ascii")
     mapping = {
         "listen": f"127.0.0.1:{port}",
-        "admin": f"127.0.0.1:{free_port()}",
+        "admin": f"127.0.0.1:{admin}",
         "upstream": {"url": upstream.url, "ca_file": str(upstream.ca)},
         "client": {"id": "bench", "secret": {"file": str(secret)}},
         "credentials": {"app": {"grant": "client_credentials", "token_url": upstream.token_url}},
@@ -115,7 +119,7 @@ def sidecar(folder: Path, upstream: Upstream, name: str, *, log: bool, **changes
     }
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(mapping), encoding="utf-8")
-    return Peer(name, port, [sys.executable, "-m", "sidecar", "run", str(file)])
+    return Peer(name, port, [sys.executable, "-m", "sidecar", "run", str(file)], admin)
 
 
 def routes(count: int, credential: str = "app") -> list[dict[str, Any]]:
@@ -305,6 +309,23 @@ PEERS: dict[str, Build] = {
     "aiohttp": plain_aiohttp,
     "nginx": nginx_proxy,
 }
+
+
+def versions() -> str:
+    """Of everything that takes part."""
+    said = [f"sidecar {sidecar_version}", f"aiohttp {aiohttp.__version__}"]
+    for command in (
+        [str(ENVOY), "--version"],
+        ["caddy", "version"],
+        ["nginx", "-v"],
+        ["wrk", "-v"],
+    ):
+        out = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = re.search(
+            r"\d+\.\d+(\.\d+)?", (out.stdout + out.stderr).split("version:")[-1].split("/", 1)[-1]
+        )
+        said.append(f"{Path(command[0]).name} {found[0] if found else '?'}")
+    return ", ".join(said)
 
 
 def missing() -> list[str]:
