@@ -64,8 +64,10 @@ class AnswerReader:
     """Reads one answer after the other from one connection."""
 
     __slots__ = (
+        "_awaited",
         "_head",
         "_head_request",
+        "_left",
         "_loose_bytes",
         "_max_head_bytes",
         "_parser",
@@ -88,6 +90,10 @@ class AnswerReader:
         self._head_request = False
         self._wants_upgrade = False
         self._until_close = False  # the body ends with the connection
+        self._awaited = (
+            0  # bytes of a body of known length that llhttp has not seen yet (negative: of no known one)
+        )
+        self._left = 0  # ... when it is not to see them
         self.state = _IDLE
         self.answered = False  # a byte has come
         self.reusable = False  # nothing odd: another request may follow on this connection
@@ -100,12 +106,16 @@ class AnswerReader:
         self._head_request = head_request
         self._wants_upgrade = wants_upgrade
         self._loose_bytes = 0
+        self._awaited = self._left = 0
         self._until_close = self.answered = self.reusable = False
         self.state = _HEAD
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived, and tell the receiver all of it."""
         state, receiver, parser = self.state, self._receiver, self._parser
+        if self._left and state is _BODY and receiver is not None:
+            self._pass_body(receiver, data)
+            return
         if receiver is None or parser is None or (state is not _HEAD and state is not _BODY):
             self.reusable = False  # bytes nobody asked for: nothing that follows can be trusted
             return
@@ -129,6 +139,20 @@ class AnswerReader:
         else:
             if self._loose_bytes > self._max_head_bytes and self.state is not _DONE:
                 self.fail(UpstreamProtocolError("the upstream's fields are too large"))
+            if self._awaited > 0 and self.state is _BODY:
+                # All that is left of it is so many bytes: llhttp would only copy them.
+                self._left, self._parser = self._awaited, None
+        receiver.flush()
+
+    def _pass_body(self, receiver: Receiver, data: bytes) -> None:
+        size = len(data)
+        if size > self._left:  # a second answer behind the first
+            data = data[: self._left]
+            self.reusable = False
+        self._left -= len(data)
+        receiver.answer_body(data)
+        if not self._left:
+            self._finish()
         receiver.flush()
 
     def eof(self, *, clean: bool) -> None:
@@ -208,10 +232,13 @@ class AnswerReader:
         else:
             self.state = _BODY
             self._until_close = not head.chunked and head.content_length is None
+            if not head.chunked and head.content_length is not None:
+                self._awaited = head.content_length
             receiver.answer_head(status, self._reason, head, True)
 
     def on_body(self, body: bytes) -> None:
         self._loose_bytes = 0
+        self._awaited -= len(body)
         if self.state is _BODY and self._receiver is not None:
             self._receiver.answer_body(body)
         else:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 _IDLE, _HEAD, _BODY, _DONE, _ = State
 
 
-class Connection(asyncio.Protocol):
+_READ = 64 * 1024
+# All connections are read into the same memory, one after the other, and what came is copied out at once: the event
+# loop would otherwise allocate 256 KB for each read and give most of it back.
+_buffer = memoryview(bytearray(_READ))
+
+
+class Connection(asyncio.BufferedProtocol):
     """One connection, idle or serving one exchange."""
 
     __slots__ = (
@@ -125,7 +131,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # TCP, TLS and unix streams all are Transports
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Bytes from the upstream: a part of an answer, or of a tunnel."""
         if self.tunnel is not None:
             self.tunnel.data_received(data)
             return
