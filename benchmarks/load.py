@@ -1,7 +1,7 @@
 """Load, from the other core: wrk as fast as it goes, a constant rate with every wait counted, bodies of 64 MiB.
 
-Owns how a turn is made and read. Each raises RuntimeError when an answer was not the one that was asked for: a proxy that is
-fast because it fails is not fast.
+Owns how a turn is made and read. Each raises RuntimeError when an answer was not the one that was asked for: a proxy
+that is fast because it fails is not fast.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The proxies that are compared: how each is configured, started, pinned and ended.
 
-Owns their configurations. All stand in front of the same upstream over TLS that they verify, get one token by client credentials
-(nginx, which cannot, sends a fixed one) and, where they log, write a line per request into a pipe that somebody empties,
-as a container runtime does.
+Owns their configurations. All stand in front of the same upstream, over TLS that they verify, and send a token: the
+sidecar, Envoy and the plain proxy get it by client credentials, Caddy and nginx have no OAuth and send a fixed one.
+Where they log, they write a line per request into a pipe that somebody empties, as a container runtime does.
 """
 
 from __future__ import annotations

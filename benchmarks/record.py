@@ -1,7 +1,7 @@
 """What was measured: a number per round, and what is made of them.
 
-Owns medians, spreads and ratios. A ratio is taken within a round, where both sides met the same machine, and only then is
-the median formed.
+Owns medians, spreads and ratios. A ratio is taken within a round, where both sides met the same machine, and only
+then is the median formed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where log lines go.
 
-Owns the stream. Whole lines are written at a time, so lines of threads do not mix; a stream that cannot be written to (a
-closed pipe, a full disk, a pipe that nobody empties) costs lines, never a request.
+Owns the stream. Whole lines are written at a time, so lines of threads do not mix; a stream that cannot be written to
+(a closed pipe, a full disk, a pipe that nobody empties) costs lines, never a request.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import os
 import stat
 from typing import TextIO
+
+_GATHER = 0.005  # seconds; what a process that is killed may leave unsaid
 
 
 class Sink:
@@ -25,10 +27,10 @@ class Sink:
         self._gathered: list[str] = []
 
     def gather(self, line: str) -> None:
-        """Write it with the other lines of this turn of the event loop: one call for all of them."""
+        """Write it within a few milliseconds, with the other lines of that time: one call for all of them."""
         if not self._gathered:
             try:
-                asyncio.get_running_loop().call_soon(self.flush)
+                asyncio.get_running_loop().call_later(_GATHER, self.flush)
             except RuntimeError:  # no event loop, so nobody to gather for
                 self._write(line, 1)
                 return

@@ -1,8 +1,8 @@
 """What is to be written, gathered over one turn of the event loop and written at its end.
 
-Owns the order: first in, first out, also on one transport. A write to a socket whose reader sleeps wakes that reader, and on
-a busy machine waking it costs more than the copy; done one after the other, most writes find their reader
-awake. Nothing is held back longer than the events at hand take to be looked at.
+Owns the order: first in, first out, also on one transport. A write to a socket whose reader sleeps wakes that reader,
+which costs more than the copy; done one after the other, most writes find their reader awake. Nothing is held
+back longer than the events at hand take to be looked at.
 """
 
 from __future__ import annotations
