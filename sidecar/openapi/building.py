@@ -48,7 +48,7 @@ class Items(list["Value"]):
         self.line, self.weight = line, 1
 
 
-Value: TypeAlias = str | bool | None | Items | Entry
+Value: TypeAlias = str | bool | Items | Entry | None
 
 
 def weight_of(value: Value) -> int:

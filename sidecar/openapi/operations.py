@@ -80,14 +80,16 @@ class _Walk:
             try:
                 item = follow(self.root, written)
             except Dangling as error:
-                self.flaws.append(Flaw(line, f"the $ref of {shown(path)} {error}; its operations are left out"))
+                self.flaws.append(
+                    Flaw(line, f"the $ref of {shown(path)} {error}; its operations are left out")
+                )
                 continue
             for method, found in item.items() if isinstance(item, Entry) else ():
                 if method in METHODS and isinstance(found, Entry) and isinstance(item, Entry):
                     yield self._operation(method.upper(), path, item, found)
 
     def _operation(self, method: str, path: str, item: Entry, found: Entry) -> Operation:
-        whole = re.sub(r"/+", "/", f"{self._base(found, item)}/{path}")
+        whole = re.sub(r"/+", "/", f"/{self._base(found, item)}/{path}")
         written = found["security"] if "security" in found else self.root.get("security")
         if written is not None and not isinstance(written, Items):
             self.flaws.append(Flaw(found.line, f"security of {method} {shown(path)} is not a list"))
@@ -129,13 +131,18 @@ def _path_of(url: str, variables: Value) -> str:
 def _routable(method: str, path: str) -> tuple[str, str | None]:
     """The path as a route has it; why it cannot be one, when it cannot."""
     if method == "TRACE":
-        return shown(path, 500), "TRACE is never forwarded"
+        return _in_a_comment(path), "TRACE is never forwarded"
     try:
         if path.endswith("/**"):
             raise ValueError("has a *, which would stand for everything below it")
         return path_pattern(path), None
     except ValueError as error:
-        return shown(path, 500), f"the path {str(error).partition(';')[0]}"
+        return _in_a_comment(path), f"the path {str(error).partition(';')[0]}"
+
+
+def _in_a_comment(path: str) -> str:
+    """A path that no route has: one word in one line."""
+    return shown(path, 500).replace(" ", "%20")
 
 
 def _name(value: Value) -> str | None:

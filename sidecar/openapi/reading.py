@@ -59,7 +59,9 @@ def read(raw: bytes, progress: Progress = lambda share: None) -> Read:
     `progress` is told the share that has been read, from 0 to 1.
     """
     if len(raw) > MAX_BYTES:
-        raise DocumentError(1, f"is larger than {MAX_BYTES >> 20} MiB; give a document of its own for each API")
+        raise DocumentError(
+            1, f"is larger than {MAX_BYTES >> 20} MiB; give a document of its own for each API"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -161,7 +163,9 @@ class _Reading:
             self._scalar(event, line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._tag(event.tag, line)
-            self._start(Entry(line) if isinstance(event, yaml.MappingStartEvent) else Items(line), event, line)
+            self._start(
+                Entry(line) if isinstance(event, yaml.MappingStartEvent) else Items(line), event, line
+            )
         elif isinstance(event, yaml.CollectionEndEvent):
             self._end(line)
         elif isinstance(event, yaml.AliasEvent):
