@@ -6,6 +6,7 @@ not needed any more when somebody wonders.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,16 +35,11 @@ def _why_this_one(origin: Origin, route: Route) -> Iterator[str]:
     persona = personas.get(route.credential)
     if persona is None and route.credential == "none":
         yield "no token is needed, so none is sent"
-    elif persona is None or f"{persona}:" not in _ends(origin.alternatives):
+    elif persona is None or not re.search(rf"\b{persona}[,:]", origin.alternatives):
         yield f"the credential {route.credential} was written by hand: the map was made with others"
     else:
         order = ", ".join(f"{who} ({name})" for who, name in origin.plan.order())
         yield f"of those {persona} is the first in the order of preference: {order}"
-
-
-def _ends(alternatives: str) -> str:
-    """`user, app: a` -> `user: app: `: so that each persona can be looked for with its colon."""
-    return alternatives.replace(",", ":")
 
 
 def _why_these(origin: Origin, route: Route) -> Iterator[str]:

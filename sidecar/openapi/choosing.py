@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sidecar.openapi.building import shown
 from sidecar.openapi.operations import Operation
 from sidecar.openapi.personas import DELEGATED, Persona, misfit
-from sidecar.openapi.security import DEFAULT, Alternative
+from sidecar.openapi.security import DEFAULT, Alternative, flaw_of
 
 NO_CREDENTIAL = "none"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -85,6 +85,8 @@ def _why_not(operation: Operation, alternative: Alternative, plan: Plan) -> str 
     scopes, _ = _scopes(operation, alternative, plan)
     if not scopes:
         return "the document names no scope"
+    if (flaw := flaw_of(scopes)) is not None:
+        return flaw
     return next((why for one in scopes if (why := misfit(alternative.persona, one)) is not None), None)
 
 

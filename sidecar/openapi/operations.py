@@ -95,7 +95,7 @@ class _Walk:
             self.flaws.append(Flaw(found.line, f"security of {method} {shown(path)} is not a list"))
         pattern, unroutable = _routable(method, whole)
         return Operation(
-            method, pattern, _name(found.get("operationId")), found.get("x-internal") is True,
+            method, pattern, _name(found.get("operationId")), _internal(found) or _internal(item),
             self.schemes.read(written),
             tuple(plain(one) for text in texts(found.get("x-egain-app-permissions")) for one in _split(text)),
             found.line, unroutable,
@@ -110,6 +110,11 @@ class _Walk:
             if isinstance(first, Entry) and isinstance(url := first.get("url"), str):
                 return _path_of(url, first.get("variables"))
         return ""
+
+
+def _internal(marked: Entry) -> bool:
+    """Marked `x-internal`, of the operation or of its path; in quotes it is meant as well."""
+    return marked.get("x-internal") in (True, "true")
 
 
 def _split(text: str) -> list[str]:

@@ -73,7 +73,7 @@ class Schemes:
         scopes = tuple(dict.fromkeys(plain(one) for name in tokens for one in texts(requirement[name])))
         named = tuple(one for one in scopes if one != DEFAULT)
         scopes = named or scopes  # beside a named scope, .default adds nothing
-        return Alternative(names, persona, scopes, _flaw(scopes), tuple(map(shown, keys)))
+        return Alternative(names, persona, scopes, flaw_of(scopes), tuple(map(shown, keys)))
 
     def _definition(self, name: str) -> Value:
         try:
@@ -87,7 +87,8 @@ def plain(scope: str) -> str:
     return _PREFIX.sub("", scope.strip(), count=1)
 
 
-def _flaw(scopes: tuple[str, ...]) -> str | None:
+def flaw_of(scopes: tuple[str, ...]) -> str | None:
+    """Why scopes cannot be asked for, if they cannot."""
     for scope in scopes:
         try:
             scope_token(scope)
