@@ -142,7 +142,7 @@ def _routable(method: str, path: str) -> tuple[str, str | None]:
             raise ValueError("has a *, which would stand for everything below it")
         return path_pattern(path), None
     except ValueError as error:
-        return _in_a_comment(path), f"the path {str(error).partition(';')[0]}"
+        return _in_a_comment(path), f"the path {str(error).partition(';')[0].removeprefix('the path ')}"
 
 
 def _in_a_comment(path: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from sidecar.openapi.choosing import Mapped, Plan, alternatives
 from sidecar.openapi.collecting import Section
 
-# Text that YAML takes as it stands, in a mapping and in [ ]: a letter or slash first, no indicator inside.
+# Text that YAML takes as it stands, in a mapping and in [ ]; a path stands in a mapping only, where {} is plain.
 _BARE = re.compile(r"(?:[A-Za-z]|\.(?=[A-Za-z]))[A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 _BARE_PATH = re.compile(r"(?:/[A-Za-z0-9_.~{}-]*)+")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -79,7 +79,8 @@ def _route(mapped: Mapped) -> Iterator[str]:
     yield f"# {alternatives(operation) or 'no token'}"
     if mapped.keys:
         yield f"# besides, the app sends {' and '.join(mapped.keys)} itself"
-    yield f"- path: {quoted(operation.path)}"
+    path = operation.path
+    yield f"- path: {path if _BARE_PATH.fullmatch(path) else quoted(path)}"
     yield f"  methods: [{operation.method}]"
     yield f"  credential: {quoted(mapped.credential)}"
     if mapped.scopes:
@@ -91,6 +92,6 @@ def _route(mapped: Mapped) -> Iterator[str]:
 
 def quoted(text: str) -> str:
     """A YAML scalar that is this text, whatever is in it."""
-    if _BARE_PATH.fullmatch(text) or (_BARE.fullmatch(text) and text.lower() not in _WORDS):
+    if _BARE.fullmatch(text) and text.lower() not in _WORDS:
         return text
     return json.dumps(text, ensure_ascii=False)
