@@ -55,8 +55,8 @@ def routes(
 
     \b
       auth-sidecar routes --credential agent=obo_user --credential app=app portalmgr-v4.yaml
-      auth-sidecar routes --credential app=app --out routes/egain.yaml portalmgr-v4.yaml aiservices-v4.json
-      auth-sidecar routes --diff routes/egain.yaml portalmgr-v4.yaml aiservices-v4.json
+      auth-sidecar routes --credential app=app --out routes/egain.yaml portalmgr-v4.yaml content.json
+      auth-sidecar routes --diff routes/egain.yaml portalmgr-v4.yaml content.json
     """
     from sidecar.cli import routes as making
     from sidecar.openapi.choosing import Plan
