@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; p
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
-check: format lint types test ## What CI runs: format, lint, types, tests
+check: format lint types test ## Format, lint, types, tests; CI runs this and test-sdk
 
 format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
 	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)

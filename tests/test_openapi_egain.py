@@ -16,6 +16,7 @@ from sidecar.openapi.collecting import collect
 from sidecar.openapi.operations import Document, document
 from sidecar.openapi.reading import read
 from sidecar.openapi.rendering import render
+from sidecar.routing.routes import RouteTable
 from tests.map_check import strict_warnings
 from tests.openapi import EVERYBODY, plan
 from tests.specs import EGAINS, egains_missing
@@ -110,3 +111,17 @@ def test_scopes_follow_no_method() -> None:
             kinds[one.operation.method == "GET", one.scopes[0].rpartition(".")[2]] += 1
     assert kinds[False, "read"] > 0
     assert kinds[True, "read"] > kinds[False, "read"]
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["in order", "turned round"])
+def test_overlapping_templates_are_kept_apart(turn: int) -> None:
+    """A request for each operation finds that operation, whatever the order: literals win."""
+    by = plan("user=user", "agent=obo_user", "app=app", "anonymous=anonymous", include_internal=True)
+    sections = collect([(path.name, opened(path)) for path in EGAINS], by)
+    mapped = [one for section in sections for one in section.mapped][::turn]
+    table = RouteTable((one.operation.path, [one.operation.method], one) for one in mapped)
+    assert len({one.operation.path for one in mapped}) > 70
+    for one in mapped:
+        methods = table.find(re.sub(r"\{[^}]*\}", "PROD-1000", one.operation.path))
+        assert methods is not None
+        assert methods.find(one.operation.method) is one
