@@ -21,7 +21,7 @@ from sidecar.openapi.reading import read
 from sidecar.openapi.rendering import render
 from tests.map_check import strict_warnings
 
-ODD = (
+ODD: st.SearchStrategy[Any] = (
     st.none()
     | st.booleans()
     | st.integers()

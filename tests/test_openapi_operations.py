@@ -175,7 +175,7 @@ def test_scopes_lose_their_prefix(written: str, stripped: str) -> None:
 
 def test_schemes_of_one_alternative_are_needed_together() -> None:
     """Two personas at once cannot be; an API key is the app's own business; `.default` beside a name says nothing."""
-    keys = {
+    keys: dict[str, Any] = {
         "components": {"securitySchemes": {"Key": {"type": "apiKey", "name": "x-api-key", "in": "header"}}}
     }
     both, with_key, default = operation(
