@@ -134,6 +134,22 @@ def test_doubts_are_warnings_on_stderr(tmp_path: Path) -> None:
     ]
 
 
+def test_name_of_a_file_cannot_begin_a_line(tmp_path: Path) -> None:
+    """It stands in the map's header."""
+    evil = tmp_path / "x\n- {path: #evil, credential: app}\n.yaml"
+    evil.write_text(PORTAL.read_text())
+    assert len(yaml.safe_load(call("routes", *BOTH, evil).stdout)) == 25
+
+
+def test_many_doubts_are_a_few_lines(tmp_path: Path) -> None:
+    """And their number."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("openapi: 3.0.0\npaths: {/a: {get: {security: []}}}\n" + "x-a: b\n" * 1000)
+    said = call("routes", *BOTH, spec).stderr.splitlines()
+    assert len(said) == 21
+    assert said[-1].endswith("and 979 more such doubts")
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     path = tmp_path / "map.yaml"

@@ -181,3 +181,11 @@ def test_origin_of_a_route_is_told_by_the_lines_above_it() -> None:
     )
     assert origin_at("- path: /a\n", 1) is None
     assert origin_at(text, 10_000) is None
+
+
+def test_comments_of_ones_own_are_no_operations() -> None:
+    """Only those under the map's own heading are read back."""
+    text = rendered(PATHS, BY)
+    own = text.replace("# no token\n", "# GET /x: ask the team first\n# no token\n")
+    assert differences(read_map(text.encode()), read_map(own.encode())) == []
+    assert sum("no route" in line.says for line in read_map(text.encode()).lines.values()) == 1

@@ -203,3 +203,35 @@ def test_scope_that_cannot_be_asked_for_makes_its_alternative_unusable(scope: st
 def test_operation_id_that_cannot_be_a_name_is_none(name: object) -> None:
     """It would break a line, hide, or be replaced from the environment."""
     assert operation({"operationId": name}).id is None
+
+
+def test_multiplication_within_a_document_is_bounded() -> None:
+    """References and inheritance cost no more than the operations that a map can hold."""
+    item = {"get": {"operationId": "x"}}
+    many = {f"/a{n}": {"$ref": "#/paths/x-item"} for n in range(10_001)}
+    with pytest.raises(DocumentError, match="more than 10000 operations"):
+        doc({**many, "x-item": item})
+    with pytest.raises(DocumentError, match="more than 50 items in one security"):
+        operation(security=[READ] * 51)
+    with pytest.raises(DocumentError, match="more than 50 items in one security"):
+        operation(security=[{f"s{n}": [] for n in range(51)}])
+    (one,) = operation({"security": [{"oAuthUser": [f"s{n}" for n in range(51)]}]}).security.alternatives
+    assert not one.usable
+    (one,) = operation({"security": [{"oAuthUser": ["x" * 1_000_000]}]}).security.alternatives
+    assert not one.usable
+    assert len(one.scopes[0]) <= 2000
+    assert operation(path="/" + "a" * 3000).unroutable is not None
+    assert operation(servers=[{"url": "/" + "b" * 3000}]).unroutable is not None
+
+
+def test_permissions_are_found_in_lists_texts_and_under_names() -> None:
+    """Their form is nowhere described."""
+    for written in (
+        ["app.a", "app.b"],
+        "app.a, app.b",
+        {"anyOf": ["app.a", "app.b"]},
+        ["${SCOPE_PREFIX}app.a app.b"],
+    ):
+        assert operation({"x-egain-app-permissions": written}).permissions == ("app.a", "app.b")
+    assert operation({"x-egain-app-permissions": 5}).permissions == ("5",)
+    assert operation({"x-egain-app-permissions": {"a": {"b": ["c"]}}}).permissions == ()

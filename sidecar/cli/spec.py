@@ -13,12 +13,13 @@ from pathlib import Path
 from sidecar.config.document import WHOLE_FILE
 from sidecar.config.draft import unreadable
 from sidecar.errors import ConfigError, Problem
-from sidecar.openapi.building import DocumentError, Flaw
+from sidecar.openapi.building import DocumentError, Flaw, shown
 from sidecar.openapi.collecting import Section
 from sidecar.openapi.operations import Document, document
 from sidecar.openapi.reading import MAX_BYTES, read
 
 _LONG = 64 * 1024  # bytes; less is read before a bar could be seen
+_MOST = 20  # doubts of one kind that anybody reads
 
 Advance = Callable[[float], None]
 
@@ -32,7 +33,9 @@ def documents(paths: Sequence[Path], base_path: str | None) -> list[tuple[str, D
     with _bar(sum(len(raw) for _, raw in raws)) as advance:
         for path, raw in raws:
             try:
-                found.append((path.name, document(read(raw, _part(advance, done, len(raw))), base_path)))
+                found.append(
+                    (shown(path.name), document(read(raw, _part(advance, done, len(raw))), base_path))
+                )
             except DocumentError as error:
                 problems.append(Problem(str(path), error.line, WHOLE_FILE, error.message))
             done += len(raw)
@@ -72,15 +75,18 @@ def _bar(total: int) -> Iterator[Advance]:
 def doubts(paths: Sequence[Path], sections: Sequence[Section]) -> Iterator[Problem]:
     """What is odd about the documents, or not known of them."""
     for path, section in zip(paths, sections, strict=True):
-        for flaw in section.document.flaws:
+        flaws = section.document.flaws
+        for flaw in flaws[:_MOST]:
             yield _problem(path, flaw)
+        if len(flaws) > _MOST:
+            yield _problem(path, Flaw(flaws[_MOST].line, f"and {len(flaws) - _MOST} more such doubts"))
         unknown: dict[str, int] = {}
         operations = [m.operation for m in section.mapped] + [u.operation for u in section.unmapped]
         for operation in operations:
             for one in operation.security.alternatives:
                 if one.persona is None:
                     unknown.setdefault("+".join(one.schemes), operation.line)
-        for scheme, line in unknown.items():
+        for scheme, line in list(unknown.items())[:_MOST]:
             yield _problem(path, Flaw(line, f"no persona is known for the security scheme {scheme}"))
         if not section.document.operations:
             yield _problem(path, Flaw(1, "has no operations"))

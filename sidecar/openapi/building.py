@@ -12,6 +12,11 @@ from typing import NamedTuple, TypeAlias
 MAX_DEPTH = 100
 MAX_WEIGHT = 3_000_000  # nodes, aliases counted in full; the largest of eGain's documents has about 60,000
 
+# What one document may multiply by references and inheritance: its operations, and what each of them carries.
+MAX_OPERATIONS = 10_000  # as many routes as a configuration holds
+MAX_LIST = 50  # security alternatives, scopes of one, permissions
+MAX_TEXT = 2000  # characters of a path, a server's URL, a scope
+
 
 class Flaw(NamedTuple):
     """Something odd at a line of a document."""
@@ -85,7 +90,8 @@ def shown(text: str, most: int = 80) -> str:
 
 
 def texts(value: Value) -> Iterable[str]:
-    """The texts of a list, or the one text there is."""
+    """The texts of a list, or the one text there is; as many of them, and as much of each, as is bearable."""
     if isinstance(value, str):
-        return (value,)
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, Items) else ()
+        return (value[:MAX_TEXT],)
+    found = value[:MAX_LIST] if isinstance(value, Items) else []
+    return tuple(one[:MAX_TEXT] for one in found if isinstance(one, str))

@@ -126,7 +126,9 @@ def _inferred(operation: Operation) -> tuple[str, ...]:
 
 def _needed(operation: Operation, plan: Plan) -> str:
     """What would have to be there, one alternative after the other."""
-    return " or ".join(_one_needed(operation, one, plan) for one in operation.security.alternatives)
+    return shown(
+        " or ".join(_one_needed(operation, one, plan) for one in operation.security.alternatives), 1000
+    )
 
 
 def _one_needed(operation: Operation, alternative: Alternative, plan: Plan) -> str:
@@ -148,4 +150,4 @@ def alternatives(operation: Operation) -> str:
     ]
     if operation.security.open:
         said.append("no token")
-    return " | ".join(said)
+    return shown(" | ".join(said), 1000)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sidecar.config.document import Flaw, Node, parse
 from sidecar.openapi.choosing import Plan
 from sidecar.openapi.personas import PERSONAS, Persona
-from sidecar.openapi.rendering import CREDENTIALS, OPTIONS, PREFER, SECTION, SOURCE
+from sidecar.openapi.rendering import CREDENTIALS, OPTIONS, PREFER, SECTION, SOURCE, UNMAPPED
 from sidecar.routing.routes import shape
 
 _UNMAPPED = re.compile(r"# ([A-Z]+) (\S+)(?: \((.*?)\))?: (.*)")
@@ -88,8 +88,14 @@ def _texts(node: Node | None) -> list[str]:
 
 
 def _unmapped(text: list[str]) -> list[Line]:
-    matches = (_UNMAPPED.fullmatch(line) for line in text)
-    return [Line(m[1], m[2], m[3], f"no route: {m[4]}") for m in matches if m is not None and m[2][0] == "/"]
+    """The comments of operations without a route; other comments are people's own."""
+    found, inside = [], False
+    for line in text:
+        inside = line == UNMAPPED or (inside and line != "")
+        match = _UNMAPPED.fullmatch(line) if inside else None
+        if match is not None and match[2].startswith("/"):
+            found.append(Line(match[1], match[2], match[3], f"no route: {match[4]}"))
+    return found
 
 
 def _field(text: list[str], name: str) -> str | None:

@@ -5,12 +5,24 @@ Owns base paths, which operations are internal, and which cannot be a route at a
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.config.names import label, path_pattern
-from sidecar.openapi.building import DocumentError, Entry, Flaw, Items, Value, shown, texts
+from sidecar.openapi.building import (
+    MAX_LIST,
+    MAX_OPERATIONS,
+    MAX_TEXT,
+    DocumentError,
+    Entry,
+    Flaw,
+    Items,
+    Value,
+    shown,
+    texts,
+)
 from sidecar.openapi.reading import Read
 from sidecar.openapi.references import Dangling, follow
 from sidecar.openapi.security import Schemes, Security, plain
@@ -56,8 +68,15 @@ def document(read: Read, base_path: str | None = None) -> Document:
     walk = _Walk(root, Schemes(root), base_path, list(read.flaws))
     return Document(
         _text(named.get("title")), _text(named.get("version")), read.sha256,
-        tuple(walk.operations()), tuple(walk.flaws),
+        tuple(_bounded(walk.operations())), tuple(walk.flaws),
     )  # fmt: skip
+
+
+def _bounded(operations: Iterator[Operation]) -> Iterator[Operation]:
+    for number, operation in enumerate(operations):
+        if number >= MAX_OPERATIONS:
+            raise DocumentError(operation.line, f"has more than {MAX_OPERATIONS} operations; split it")
+        yield operation
 
 
 def _text(value: Value) -> str:
@@ -89,7 +108,7 @@ class _Walk:
                     yield self._operation(method.upper(), path, item, found)
 
     def _operation(self, method: str, path: str, item: Entry, found: Entry) -> Operation:
-        whole = re.sub(r"/+", "/", f"/{self._base(found, item)}/{path}")
+        whole = re.sub(r"/+", "/", f"/{self._base(found, item)[:MAX_TEXT]}/{path[:MAX_TEXT]}")
         written = found["security"] if "security" in found else self.root.get("security")
         if written is not None and not isinstance(written, Items):
             self.flaws.append(Flaw(found.line, f"security of {method} {shown(path)} is not a list"))
@@ -97,7 +116,7 @@ class _Walk:
         return Operation(
             method, pattern, _name(found.get("operationId")), _internal(found) or _internal(item),
             self.schemes.read(written),
-            tuple(plain(one) for text in texts(found.get("x-egain-app-permissions")) for one in _split(text)),
+            _permissions(found.get("x-egain-app-permissions")),
             found.line, unroutable,
         )  # fmt: skip
 
@@ -108,7 +127,7 @@ class _Walk:
             servers = place.get("servers")
             first = servers[0] if isinstance(servers, Items) and servers else None
             if isinstance(first, Entry) and isinstance(url := first.get("url"), str):
-                return _path_of(url, first.get("variables"))
+                return _path_of(url[:MAX_TEXT], first.get("variables"))
         return ""
 
 
@@ -117,8 +136,11 @@ def _internal(marked: Entry) -> bool:
     return marked.get("x-internal") in (True, "true")
 
 
-def _split(text: str) -> list[str]:
-    return text.replace(",", " ").split()
+def _permissions(value: Value) -> tuple[str, ...]:
+    """A list, a text with commas or blanks, or lists under names: the form is nowhere described."""
+    lists = value.values() if isinstance(value, Entry) else (value,)
+    found = (one for each in lists for text in texts(each) for one in text.replace(",", " ").split())
+    return tuple(map(plain, itertools.islice(found, MAX_LIST)))
 
 
 def _path_of(url: str, variables: Value) -> str:
@@ -138,6 +160,8 @@ def _routable(method: str, path: str) -> tuple[str, str | None]:
     if method == "TRACE":
         return _in_a_comment(path), "TRACE is never forwarded"
     try:
+        if len(path) >= MAX_TEXT:
+            raise ValueError("is too long")
         if path.endswith("/**"):
             raise ValueError("has a *, which would stand for everything below it")
         return path_pattern(path), None
@@ -152,7 +176,13 @@ def _in_a_comment(path: str) -> str:
 
 def _name(value: Value) -> str | None:
     """An operationId that can stand in a file and on a metric: `${...}` would be replaced when it is loaded."""
-    if not isinstance(value, str) or not value.isprintable() or "${" in value or value != value.strip():
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_TEXT
+        or not value.isprintable()
+        or "${" in value
+        or value != value.strip()
+    ):
         return None
     try:
         return label(value)

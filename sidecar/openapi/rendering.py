@@ -20,7 +20,7 @@ _BARE_PATH = re.compile(r"(?:/[A-Za-z0-9_.~{}-]*)+")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
 CREDENTIALS, PREFER, OPTIONS, SOURCE, SECTION = "credentials:", "prefer:", "options:", "source:", "=="
-INFERRED = "# inferred"
+INFERRED, UNMAPPED = "# inferred", "# Without a route:"
 
 
 def render(sections: Sequence[Section], plan: Plan) -> str:
@@ -68,7 +68,7 @@ def _section(section: Section) -> Iterator[str]:
             yield from _route(mapped)
     if section.unmapped:
         yield ""
-        yield "# Without a route:"
+        yield UNMAPPED
         for one in section.unmapped:
             name = f" ({one.operation.id})" if one.operation.id else ""
             yield f"# {one.operation.method} {one.operation.path}{name}: {one.reason}"

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sidecar.config.names import scope_token
-from sidecar.openapi.building import Entry, Items, Value, shown, texts
+from sidecar.openapi.building import MAX_LIST, MAX_TEXT, DocumentError, Entry, Items, Value, shown, texts
 from sidecar.openapi.personas import Persona, is_api_key, persona_of
 from sidecar.openapi.references import Dangling, follow
 
@@ -51,11 +51,20 @@ class Schemes:
         components = root.get("components")
         found = components.get("securitySchemes") if isinstance(components, Entry) else None
         self._found = found if isinstance(found, Entry) else Entry()
+        self._read: dict[int, Security] = {}  # the root's `security` is every operation's that has none
 
     def read(self, written: Value) -> Security:
-        """`security:` as it is written, of an operation or of the root."""
+        """`security:` as it is written, of an operation or of the root. Raises DocumentError."""
         if not isinstance(written, Items):
             return Security(declared=False)
+        known = self._read.get(id(written))
+        if known is None:
+            known = self._read[id(written)] = self._security(written)
+        return known
+
+    def _security(self, written: Items) -> Security:
+        if len(written) > MAX_LIST or any(isinstance(one, Entry) and len(one) > MAX_LIST for one in written):
+            raise DocumentError(written.line, f"has more than {MAX_LIST} items in one security; shorten it")
         alternatives = [one for one in written if isinstance(one, Entry)]
         return Security(
             declared=not written or bool(alternatives),
@@ -73,7 +82,9 @@ class Schemes:
         scopes = tuple(dict.fromkeys(plain(one) for name in tokens for one in texts(requirement[name])))
         named = tuple(one for one in scopes if one != DEFAULT)
         scopes = named or scopes  # beside a named scope, .default adds nothing
-        return Alternative(names, persona, scopes, flaw_of(scopes), tuple(map(shown, keys)))
+        too_many = any(isinstance(one, Items) and len(one) > MAX_LIST for one in requirement.values())
+        flaw = f"it has more than {MAX_LIST} scopes" if too_many else flaw_of(scopes)
+        return Alternative(names, persona, scopes, flaw, tuple(map(shown, keys)))
 
     def _definition(self, name: str) -> Value:
         try:
@@ -90,6 +101,8 @@ def plain(scope: str) -> str:
 def flaw_of(scopes: tuple[str, ...]) -> str | None:
     """Why scopes cannot be asked for, if they cannot."""
     for scope in scopes:
+        if len(scope) >= MAX_TEXT:
+            return "a scope is too long"
         try:
             scope_token(scope)
         except ValueError as error:
