@@ -220,7 +220,9 @@ def test_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     reader, writer = os.openpty()
     with os.fdopen(writer, "w") as terminal, os.fdopen(reader, "rb") as screen:
+        os.set_blocking(screen.fileno(), False)  # no bar is an error, not a test that waits
         monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
         spec.documents([long], None)
         terminal.flush()
         assert b"reading" in os.read(screen.fileno(), 4096)

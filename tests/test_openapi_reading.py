@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.openapi.building import MAX_DEPTH, DocumentError, Entry
@@ -145,6 +145,7 @@ def refusal(raw: bytes) -> DocumentError | None:
     return None
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 JSONS = st.recursive(
     st.none() | st.booleans() | st.text(max_size=8) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -152,7 +153,7 @@ JSONS = st.recursive(
 )
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(st.dictionaries(st.text(max_size=8).filter(lambda key: key != "$ref"), JSONS, max_size=4))
 def test_json_is_read_whatever_is_in_it(mapping: dict[str, object]) -> None:
     """Every JSON object is a document's bytes; a reference out of it is the only thing refused."""
@@ -160,7 +161,7 @@ def test_json_is_read_whatever_is_in_it(mapping: dict[str, object]) -> None:
     assert refused is None or "leads out" in refused.message
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(
     st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"#?,%@ \n\t<0", max_size=60).map(str.encode)
 )

@@ -7,11 +7,11 @@ requests go through: the scopes come from where the proxy has them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidecar import binding
 from sidecar.cli import output
+from sidecar.cli.explain import scopes_in_order
 from sidecar.config.schema import Config
 from sidecar.logs.line import printable
 from sidecar.oauth.grants import per_subject
@@ -23,7 +23,7 @@ def routes_as_json(config: Config) -> dict[str, object]:
         "routes": [
             {
                 "method": method, "path": route.path, "route": route.label, "credential": route.credential,
-                "scopes": list(_in_order(config, route.scopes, route.credential)),
+                "scopes": list(scopes_in_order(config, route)),
             }
             for route in config.routes
             for method in route.methods or ["*"]
@@ -35,18 +35,9 @@ def routes_as_rows(config: Config) -> list[list[str]]:
     """For people."""
     rows = [["METHOD", "PATH", "CREDENTIAL", "SCOPES"]]
     for route in config.routes:
-        scopes = " ".join(_in_order(config, route.scopes, route.credential))
+        scopes = " ".join(scopes_in_order(config, route))
         rows += [[method, route.path, route.credential, scopes] for method in route.methods or ["*"]]
     return rows
-
-
-def _in_order(config: Config, own: Iterable[str], credential: str) -> tuple[str, ...]:
-    """A route's scopes as its token has them: with `scopes: union` those of all the credential's routes."""
-    if config.tokens.scopes == "per_route":
-        return tuple(own)
-    return tuple(
-        dict.fromkeys((*own, *(s for r in config.routes if r.credential == credential for s in r.scopes)))
-    )
 
 
 @dataclass(frozen=True, slots=True)
