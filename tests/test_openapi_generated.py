@@ -21,78 +21,113 @@ from sidecar.openapi.reading import read
 from sidecar.openapi.rendering import render
 from tests.map_check import strict_warnings
 
-ODD: st.SearchStrategy[Any] = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=6)
-    | st.just([])
-    | st.just({})
-    | st.just(["x"])
+ODD: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=6), st.sampled_from([[], {}, ["x"]])
 )
-TEXT = st.text(max_size=12) | st.sampled_from(
-    ["", "${HOME}", "a: b", "x\n- path: /evil", "\u2028", "null", "#", "é"]
+
+
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any] = ODD) -> st.SearchStrategy[Any]:
+    """The usual, and one time in ten something else: a document that is all nonsense shows nothing."""
+    return st.integers(0, 9).flatmap(lambda n: usual if n else odd)
+
+
+def some(keys: st.SearchStrategy[str], values: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[Any]:
+    return st.dictionaries(keys, values, min_size=1, max_size=most)
+
+
+TEXT = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["", "${HOME}", "a: b", "x\n- path: /evil", "\u2028", "null", "#", "é"]),
 )
 SCHEMES = ("oAuthUser", "oAuthCustomer", "oAuthOnBehalfOfUser", "oAuthOnBehalfOfCustomer", "oAuthAnonymousCustomer",
            "oAuthClient", "oAuthAdminUser", "x-api-key", "Mine")  # fmt: skip
-SCOPE = TEXT | st.sampled_from(
-    ["${SCOPE_PREFIX}.default", "${SCOPE_PREFIX}knowledge.portalmgr.read", "https://api.egain.cloud/auth/core.x.manage",
-     "knowledge.portalmgr.onbehalfof.read", "app.knowledge.portalmgr.read", "two words", '"', "\\", "a,b", "[x]"]
+SCOPE = mostly(
+    st.sampled_from(
+        ["${SCOPE_PREFIX}.default", "${SCOPE_PREFIX}knowledge.portalmgr.read", "app.knowledge.portalmgr.read",
+         "https://api.egain.cloud/auth/core.x.manage", "knowledge.portalmgr.onbehalfof.read", "a,b", "[x]", "null"]
+    ),
+    st.one_of(TEXT, st.sampled_from(["two words", '"', "\\", "${OTHER}x"])),
 )  # fmt: skip
-REQUIREMENT = st.dictionaries(st.sampled_from(SCHEMES) | TEXT, st.lists(SCOPE, max_size=3) | ODD, max_size=2)
-SECURITY = st.lists(REQUIREMENT | ODD, max_size=4) | ODD
+READ, MANAGE = "${SCOPE_PREFIX}knowledge.portalmgr.read", "${SCOPE_PREFIX}knowledge.portalmgr.manage"
+USUAL: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        {"oAuthUser": [READ]}, {"oAuthCustomer": [READ, MANAGE]}, {"oAuthAnonymousCustomer": [MANAGE]},
+        {"oAuthOnBehalfOfUser": ["${SCOPE_PREFIX}knowledge.portalmgr.onbehalfof.read"]},
+        {"oAuthOnBehalfOfCustomer": ["${SCOPE_PREFIX}knowledge.portalmgr.onbehalfof.manage"]},
+        {"oAuthClient": ["${SCOPE_PREFIX}.default"]}, {"oAuthUser": [READ], "x-api-key": []},
+    ]
+)  # fmt: skip
+FREE = some(mostly(st.sampled_from(SCHEMES), TEXT), mostly(st.lists(SCOPE, max_size=3)), 2)
+REQUIREMENT = mostly(st.one_of(USUAL, USUAL, FREE), st.just({}))
+SECURITY = mostly(st.lists(mostly(REQUIREMENT), min_size=1, max_size=4))
 REFERENCE = st.sampled_from(
     ["#/paths/~1a", "#/components/x", "#", "#/", "#/paths", "#/components/pathItems/one"]
 )
-SERVERS = st.lists(
-    st.fixed_dictionaries(
-        {"url": TEXT | st.sampled_from(["https://${API_DOMAIN}/x/v4", "//", "/{v}", "https://[", "${A}/b"])},
-        optional={"variables": st.dictionaries(TEXT, st.dictionaries(st.just("default"), TEXT | ODD)) | ODD},
+URL = mostly(st.sampled_from(["https://${API_DOMAIN}/x/v4", "//", "/{v}", "https://[", "${A}/b", "/y"]), TEXT)
+SERVERS = mostly(
+    st.lists(
+        mostly(
+            st.fixed_dictionaries(
+                {"url": URL}, optional={"variables": mostly(some(TEXT, some(st.just("default"), TEXT, 1), 2))}
+            )
+        ),
+        max_size=2,
     )
-    | ODD,
-    max_size=2,
-) | ODD  # fmt: skip
+)
 OPERATION = st.fixed_dictionaries(
-    {},
+    {"security": SECURITY},
     optional={
-        "operationId": TEXT | ODD | st.sampled_from(["one", "two"]),
-        "security": SECURITY,
+        "operationId": mostly(st.sampled_from(["one", "two", "three"]), st.one_of(TEXT, ODD)),
         "servers": SERVERS,
-        "x-internal": st.booleans() | ODD,
-        "x-egain-app-permissions": st.lists(SCOPE, max_size=3) | SCOPE | ODD,
+        "x-internal": mostly(st.booleans()),
+        "x-egain-app-permissions": mostly(st.one_of(st.lists(SCOPE, max_size=3), SCOPE)),
     },
 )
 METHOD = st.sampled_from(
     ["get", "put", "post", "delete", "head", "options", "patch", "trace", "parameters", "x-y"]
 )
-ITEM = st.dictionaries(METHOD, OPERATION | ODD, max_size=3) | st.fixed_dictionaries({"$ref": REFERENCE}) | ODD
-PATH = st.sampled_from(
-    ["/a", "/a/{b}", "/a/{c}", "//a", "/a/**", "/{x}{y}", "a", "/a/", "/%zz", "/a?b", "/é", "x-p"]
+ITEM = mostly(some(METHOD, mostly(OPERATION), 3), st.one_of(st.fixed_dictionaries({"$ref": REFERENCE}), ODD))
+PATH = mostly(
+    st.sampled_from(
+        [
+            "/a",
+            "/a/{b}",
+            "/a/{c}",
+            "//a",
+            "/a/**",
+            "/{x}{y}",
+            "a",
+            "/a/",
+            "/%zz",
+            "/a?b",
+            "/é",
+            "x-p",
+            "/:",
+            "/a#b",
+        ]
+    ),
+    TEXT,
 )
-DEFINITION = st.fixed_dictionaries(
-    {"type": st.sampled_from(["oauth2", "apiKey", "http"]) | ODD},
-    optional={
-        "flows": st.dictionaries(
-            st.sampled_from(["password", "clientCredentials", "authorizationCode", "implicit"]),
-            st.fixed_dictionaries({"tokenUrl": TEXT | st.sampled_from(["/anonymous/", "?user_type=user"])}) | ODD,
-            max_size=2,
-        )
-        | ODD
-    },
-) | st.fixed_dictionaries({"$ref": REFERENCE}) | ODD  # fmt: skip
+FLOW = mostly(
+    st.fixed_dictionaries({"tokenUrl": mostly(st.sampled_from(["/anonymous/", "?user_type=user"]), TEXT)})
+)
+KIND = st.sampled_from(["password", "clientCredentials", "authorizationCode", "implicit"])
+DEFINITION = mostly(
+    st.fixed_dictionaries(
+        {"type": mostly(st.sampled_from(["oauth2", "oauth2", "apiKey", "http"]))},
+        optional={"flows": mostly(some(KIND, FLOW, 2))},
+    ),
+    st.one_of(st.fixed_dictionaries({"$ref": REFERENCE}), ODD),
+)
 DOCUMENT = st.fixed_dictionaries(
-    {"openapi": st.just("3.0.0"), "paths": st.dictionaries(PATH | TEXT, ITEM, max_size=5) | ODD},
+    {"openapi": st.just("3.0.0"), "paths": mostly(some(PATH, ITEM, 5))},
     optional={
-        "info": st.fixed_dictionaries({}, optional={"title": TEXT | ODD, "version": TEXT | ODD}) | ODD,
+        "info": mostly(st.fixed_dictionaries({}, optional={"title": mostly(TEXT), "version": mostly(TEXT)})),
         "servers": SERVERS,
         "security": SECURITY,
-        "components": st.fixed_dictionaries(
-            {},
-            optional={
-                "securitySchemes": st.dictionaries(st.sampled_from(SCHEMES), DEFINITION, max_size=3) | ODD
-            },
-        )
-        | ODD,
+        "components": mostly(
+            st.fixed_dictionaries({"securitySchemes": mostly(some(st.sampled_from(SCHEMES), DEFINITION, 3))})
+        ),
     },
 )
 PLAN = st.builds(

@@ -136,6 +136,8 @@ def flows(**found: dict[str, str]) -> dict[str, Any]:
         (flows(password={"tokenUrl": "https://x/token?user_type=customer"}), "obo_customer"),
         (flows(password={"tokenUrl": "https://x/token"}), None),
         (flows(authorizationCode={"tokenUrl": "https://x/token?user_type=customer"}), "customer"),
+        (flows(authorizationCode={"tokenUrl": "https://x/T-U/oauth2/token"}), "user"),
+        (flows(authorizationCode={"tokenUrl": "https://x/${CUSTOMER_SIGNIN_POLICY_NAME}/token"}), "customer"),
         (flows(authorizationCode={"tokenUrl": "https://x/token"}), None),
         (flows(clientCredentials={"tokenUrl": "https://x/t"}, password={"tokenUrl": "https://x/t"}), None),
         (flows(clientCredentials={}), None),

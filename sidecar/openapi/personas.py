@@ -37,6 +37,10 @@ GRANTS: dict[Persona, str] = {
     "app": "client_credentials",
 }
 
+# What tells in a token URL whose tokens it gives: a query, a tenant's suffix, a placeholder of eGain's documents.
+_OF_CUSTOMERS = ("user_type=customer", "-C/oauth2/", "${CUSTOMER_SIGNIN_POLICY_NAME}")
+_OF_USERS = ("user_type=user", "-U/oauth2/", "${USER_SIGNIN_POLICY_NAME}")
+
 
 def persona_of(name: str, scheme: Value) -> Persona | None:
     """The persona that a security scheme stands for; None when that cannot be told.
@@ -63,7 +67,7 @@ def _of_flow(kind: str, flow: Value) -> Persona | None:
     url = flow.get("tokenUrl") if isinstance(flow, Entry) else None
     if not isinstance(url, str):
         return None
-    customer, user = "user_type=customer" in url, "user_type=user" in url
+    customer, user = (any(sign in url for sign in signs) for signs in (_OF_CUSTOMERS, _OF_USERS))
     if "/onbehalfof/" in url or kind == "password":
         return "obo_customer" if customer else "obo_user" if user else None
     if kind == "clientCredentials":
