@@ -81,7 +81,7 @@ def in_portals(egain: Egain) -> dict[str, object]:
 def elsewhere(egain: Egain, base: str) -> dict[str, object]:
     """The same of the others, which ignore the client's server_url."""
     services = {"server_url": f"{base}/core/aiservices/v4"}
-    contents = {"server_url": f"{base}/knowledge/contentmgr/v4"}
+    contents = {"server_url": f"{base}//knowledge/contentmgr/v4"}  # as the SDK has it by default
     question = {"q": "why", "portal_id": PORTAL, "language": LANGUAGE, **services}
     imports = egain.content.import_
     return {
