@@ -201,6 +201,12 @@ def test_scope_that_cannot_be_asked_for_makes_its_alternative_unusable(scope: st
     assert not operation({"security": [{"oAuthUser": [scope]}]}).security.alternatives[0].usable
 
 
+@pytest.mark.parametrize("scopes", [["a", ["b"]], ["a", None], ["a", True], {"a": "b"}, None], ids=repr)
+def test_scopes_that_are_no_texts_make_their_alternative_unusable(scopes: object) -> None:
+    """Leaving one out would be another demand."""
+    assert not operation({"security": [{"oAuthUser": scopes}]}).security.alternatives[0].usable
+
+
 @pytest.mark.parametrize("name", [["x"], "", " x", "a\nb", "${HOME}", "x" * 201, "\u202e"])
 def test_operation_id_that_cannot_be_a_name_is_none(name: object) -> None:
     """It would break a line, hide, or be replaced from the environment."""

@@ -101,7 +101,9 @@ def explain(
     if every or tokens:
         if method is not None or (every and tokens):
             raise click.UsageError("give METHOD and PATH, or --all, or --tokens")
-        _overview(_loaded(config), tokens, as_json)
+        from sidecar.cli import table
+
+        table.overview(_loaded(config).config, tokens, as_json)
         return
     if method is None or path is None:
         raise click.UsageError("METHOD and PATH are missing; give them, or --all, or --tokens")
@@ -114,18 +116,6 @@ def explain(
         output.as_json(found.as_json())
     else:
         output.facts(found.as_facts())
-
-
-def _overview(loaded: Loaded, tokens: bool, as_json: bool) -> None:
-    from sidecar.cli import table
-
-    config = loaded.config
-    if as_json:
-        output.as_json(table.tokens_as_json(config) if tokens else table.routes_as_json(config))
-        return
-    table.show(table.tokens_as_rows(config) if tokens else table.routes_as_rows(config))
-    if tokens:
-        output.say(table.tokens_summary(config))
 
 
 @cli.command(short_help="Obtain a token once; show its lifetime, scopes, claims.")

@@ -17,6 +17,16 @@ from sidecar.logs.line import printable
 from sidecar.oauth.grants import per_subject
 
 
+def overview(config: Config, tokens: bool, as_json: bool) -> None:
+    """Print the route map, or with `tokens` what tokens it needs."""
+    if as_json:
+        output.as_json(tokens_as_json(config) if tokens else routes_as_json(config))
+        return
+    show(tokens_as_rows(config) if tokens else routes_as_rows(config))
+    if tokens:
+        output.say(tokens_summary(config))
+
+
 def routes_as_json(config: Config) -> dict[str, object]:
     """For programs: every route, in the order of the file; `methods` is null for all."""
     return {

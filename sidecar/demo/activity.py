@@ -1,7 +1,7 @@
-"""What people and jobs do here: ratings, subscriptions, events, suggestions, exports - and the lists about them.
+"""What people and jobs do here: ratings, subscriptions, events, exports, prompts - and the lists about them.
 
-Owns answers that have no content of their own, as eGain's OpenAPI documents have them: 204, 201, or 202 with a
-`Location`. Holds no state: it is about who may ask. Knows nothing of permissions.
+Owns answers that depend on nothing that happened before, as eGain's OpenAPI documents have them: mostly 204, 201, or
+202 with a `Location`. Holds no state: it is about who may ask. Knows nothing of permissions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import uuid
 
 from aiohttp import web
 
-from sidecar.demo.content import ARTICLES, PORTALS, answer, article, known, page, prompt_template
+from sidecar.demo.content import ARTICLES, AUTHOR, DATE, PORTALS, Json, answer, article, known, page
 from sidecar.demo.operations import CONTENTMGR, PORTALMGR, Answer, Asked
 
 _DONE = (
@@ -37,6 +37,7 @@ def pages() -> dict[str, Answer]:
         "rateArticle": rated,
         "exportContent": export,
         "createImportValidationJob": validation,
+        "getPromptTemplates": prompts,
         "getPromptTemplateById": prompt,
     }
 
@@ -58,8 +59,31 @@ async def articles(asked: Asked) -> web.Response:
     return answer(asked, {"articles": items, "paginationInfo": info})
 
 
+async def prompts(asked: Asked) -> web.Response:
+    return answer(asked, {"promptTemplates": [prompt_template("PROD-4001")]})
+
+
 async def prompt(asked: Asked) -> web.Response:
     return answer(asked, prompt_template(asked.parameters["promptID"]))
+
+
+def prompt_template(id: str) -> Json:
+    return {
+        "name": "Summarise",
+        "id": id,
+        "description": "Summarises an article",
+        "active": True,
+        "useFor": "knowledge",
+        "appliesTo": "article",
+        "instruction": "Summarise in three sentences.",
+        "outputFormat": "text",
+        "createdOn": DATE,
+        "modifiedDate": DATE,
+        "createdBy": AUTHOR,
+        "reviewStatus": "published",
+        "isSystemCreated": True,
+        "fieldToUpdate": "summary",
+    }
 
 
 async def export(asked: Asked) -> web.Response:

@@ -21,8 +21,8 @@ from sidecar.demo.operations import CONTENTMGR, PORTALMGR, Answer, Asked
 
 Json = dict[str, Any]
 
-_DATE = "2025-01-28T19:53:58Z"
-_AUTHOR = {"id": "1013", "userName": "jdoe", "firstName": "John", "middleName": "", "lastName": "Doe"}
+DATE = "2025-01-28T19:53:58Z"
+AUTHOR = {"id": "1013", "userName": "jdoe", "firstName": "John", "middleName": "", "lastName": "Doe"}
 PORTALS = {"PROD-1000": "Master Portal", "PROD-1001": "Help Center", "PROD-1002": "Agent Desktop"}
 ARTICLES = {
     "PROD-2996": "Fair Lending FAQs",
@@ -66,10 +66,10 @@ def portal(id: str) -> Json:
         "description": f"{PORTALS[id]} of the demo",
         "defaultContentLanguageId": "1",
         "defaultContentLanguageCode": "en-US",
-        "createdBy": _AUTHOR,
-        "createdDate": _DATE,
-        "modifiedBy": _AUTHOR,
-        "modifiedDate": _DATE,
+        "createdBy": AUTHOR,
+        "createdDate": DATE,
+        "modifiedBy": AUTHOR,
+        "modifiedDate": DATE,
         "isStructuredAuthoringEnabled": False,
         "link": {"rel": "self", "href": f"{PORTALMGR}/portals/{id}"},
     }
@@ -85,34 +85,15 @@ def article(id: str, portal_id: str, language: str) -> Json:
             "useStructuredAuthoring": False,
             "articleTypeId": "999200000002020",
         },
-        "createdBy": _AUTHOR,
-        "createdDate": _DATE,
-        "modifiedBy": _AUTHOR,
-        "modifiedDate": _DATE,
+        "createdBy": AUTHOR,
+        "createdDate": DATE,
+        "modifiedBy": AUTHOR,
+        "modifiedDate": DATE,
         "hasAttachments": False,
         "languageCode": language,
         "link": {"rel": "self", "href": f"{PORTALMGR}/portals/{portal_id}/articles/{id}"},
         "topicBreadcrumb": _BREADCRUMB,
         "versionId": "PROD-2884",
-    }
-
-
-def prompt_template(id: str) -> Json:
-    return {
-        "name": "Summarise",
-        "id": id,
-        "description": "Summarises an article",
-        "active": True,
-        "useFor": "knowledge",
-        "appliesTo": "article",
-        "instruction": "Summarise in three sentences.",
-        "outputFormat": "text",
-        "createdOn": _DATE,
-        "modifiedDate": _DATE,
-        "createdBy": _AUTHOR,
-        "reviewStatus": "published",
-        "isSystemCreated": True,
-        "fieldToUpdate": "summary",
     }
 
 
@@ -150,7 +131,6 @@ class Content:
             "getbookmark": self._get_bookmarks,
             "addbookmark": self._add_bookmark,
             "deletebookmark": self._delete_bookmark,
-            "getPromptTemplates": self._prompt_templates,
             "createImportJob": self._start_import,
             "getImportStatus": self._import_status,
             "retrieveChunks": self._retrieve,
@@ -210,9 +190,6 @@ class Content:
         mine = self._bookmarks[asked.claims.subject]
         del mine[known(asked, "bookmarkID", mine)]
         return web.Response(status=204)
-
-    async def _prompt_templates(self, asked: Asked) -> web.Response:
-        return answer(asked, {"promptTemplates": [prompt_template("PROD-4001")]})
 
     async def _start_import(self, asked: Asked) -> web.Response:
         id = str(uuid.uuid4())

@@ -82,8 +82,7 @@ class Schemes:
         scopes = tuple(dict.fromkeys(plain(one) for name in tokens for one in texts(requirement[name])))
         named = tuple(one for one in scopes if one != DEFAULT)
         scopes = named or scopes  # beside a named scope, .default adds nothing
-        too_many = any(isinstance(one, Items) and len(one) > MAX_LIST for one in requirement.values())
-        flaw = f"it has more than {MAX_LIST} scopes" if too_many else flaw_of(scopes)
+        flaw = _malformed(requirement) or flaw_of(scopes)
         return Alternative(names, persona, scopes, flaw, tuple(map(shown, keys)))
 
     def _definition(self, name: str) -> Value:
@@ -96,6 +95,17 @@ class Schemes:
 def plain(scope: str) -> str:
     """The scope without its prefix."""
     return _PREFIX.sub("", scope.strip(), count=1)
+
+
+def _malformed(requirement: Entry) -> str | None:
+    """Why its scopes cannot all be read, if so: fewer of them would be another demand."""
+    for written in requirement.values():
+        listed = written if isinstance(written, Items) else [written]
+        if len(listed) > MAX_LIST:
+            return f"it has more than {MAX_LIST} scopes"
+        if not all(isinstance(one, str) for one in listed):
+            return "its scopes are not a list of texts"
+    return None
 
 
 def flaw_of(scopes: tuple[str, ...]) -> str | None:
