@@ -32,7 +32,7 @@ def test_map_goes_to_a_file_as_a_whole(tmp_path: Path) -> None:
     made = call("routes", *BOTH, "--out", tmp_path / "map.yaml", *OURS)
     assert made.exit_code == 0
     assert made.stdout.startswith(f"{tmp_path}/map.yaml: 31 routes; 2 operations without one")
-    assert made.stdout.rstrip().endswith("1 internal operations left out")
+    assert made.stdout.rstrip().endswith("1 internal operation left out")
     assert (tmp_path / "real.yaml").read_text() == call("routes", *BOTH, *OURS).stdout
     assert sorted(one.name for one in tmp_path.iterdir()) == ["map.yaml", "real.yaml"]
 

@@ -85,8 +85,12 @@ def counted(sections: Sequence[Section]) -> str:
     """How much of the documents became routes."""
     mapped, unmapped = sum(len(s.mapped) for s in sections), sum(len(s.unmapped) for s in sections)
     internal = sum(s.internal for s in sections)
-    said = f"{mapped} routes; {unmapped} operations without one (comments say why)"
-    return f"{said}; {internal} internal operations left out" if internal else said
+    said = f"{_plural(mapped, 'route')}; {_plural(unmapped, 'operation')} without one (comments say why)"
+    return f"{said}; {_plural(internal, 'internal operation')} left out" if internal else said
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def replace_file(path: Path, text: str) -> None:
