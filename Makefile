@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types lock test-real soak clean
+.PHONY: help demo test check format lint types lock test-real test-sdk soak clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; p
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
-check: format lint types test ## What CI runs: format, lint, types, tests
+check: format lint types test ## Format, lint, types, tests; CI runs this and test-sdk
 
 format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
 	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)
@@ -44,6 +44,10 @@ lock: ## Write the hashed locks anew from pyproject.toml
 test-real: $(VENV)/.installed ## Against real authorization servers and eGain's SDK; installs what it needs
 	tests/real/install
 	$(BIN)/python -m pytest -m real tests/real
+
+test-sdk: $(VENV)/.installed ## eGain's own SDK through the sidecar with generated route maps; installs the SDK
+	tests/real/install sdk
+	$(BIN)/python -m pytest -m real tests/real/test_sdk.py tests/real/test_sdk_map.py
 
 soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)

@@ -14,7 +14,7 @@ from sidecar.cli.commands import cli
 from sidecar.config.describe import json_schema
 from tests.commands import call, write
 
-ORDER = ["check", "explain", "token", "doctor", "run", "demo", "schema"]
+ORDER = ["init", "routes", "check", "explain", "token", "doctor", "run", "demo", "schema"]
 FINE: dict[str, Any] = {
     "upstream": {"url": "https://api.example"},
     "client": {"id": "x", "auth": "none"},
@@ -60,7 +60,7 @@ def test_help_fits_the_usual_terminal() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "said"),
-    [("explian", "did you mean explain?"), ("docter", "did you mean doctor?"), ("zzz", "there are check,")],
+    [("explian", "did you mean explain?"), ("docter", "did you mean doctor?"), ("zzz", "there are init,")],
 )
 def test_typo_in_a_command_is_told_what_was_meant(typed: str, said: str) -> None:
     """Exit 2 and the nearest name."""

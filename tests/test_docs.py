@@ -18,6 +18,7 @@ import yaml
 
 from sidecar.config.loading import Loaded, load
 from sidecar.errors import Refusal, TokenRefused
+from sidecar.openapi.personas import GRANTS, persona_of
 from sidecar.proxy import problems
 from sidecar.routing.routes import RouteTable
 from sidecar.routing.target import parse
@@ -48,9 +49,9 @@ def prose(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def rows(page: Path, heading: str) -> list[list[str]]:
+def rows(page: Path, heading: str, indent: str = "") -> list[list[str]]:
     """The cells of the first table that begins with this heading, without heading and rule."""
-    lines = iter(page.read_text().splitlines())
+    lines = (line.removeprefix(indent) for line in page.read_text().splitlines())
     next(line for line in lines if line.startswith(f"| {heading} |"))
     next(lines)
     found = []
@@ -286,14 +287,41 @@ def test_commands_of_the_readme_take_its_configuration(tmp_path: Path) -> None:
 SESSIONS = [text for language, text in fences(DOCS / "routes.md") if language == "console"]
 
 
+def shown_by(session: str) -> tuple[list[str], str]:
+    """The arguments of a session's command, and what it prints."""
+    command, _, shown = session.partition("\n")
+    return shlex.split(command)[2:], shown
+
+
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda text: text.partition("\n")[0])
-def test_what_explain_says_is_as_documented(session: str, tmp_path: Path) -> None:
-    """Each session of routes.md, with the page's own configuration, word for word."""
+def test_what_commands_say_is_as_documented(session: str, tmp_path: Path) -> None:
+    """Each session of routes.md, with the page's own configuration and document, word for word."""
     (text,) = (text for name, text in CONFIGURATIONS.items() if name.startswith("docs/routes.md"))
     loaded(text, tmp_path)
-    command, _, shown = session.partition("\n")
-    done = auth_sidecar(*shlex.split(command)[2:], folder=tmp_path, tenant="TMPRODB88619984")
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", shown)
+    (spec,) = (text for language, text in fences(DOCS / "routes.md") if text.startswith("openapi:"))
+    (tmp_path / "portal.yaml").write_text(spec)
+    arguments, shown = shown_by(session)
+    for before in map(shown_by, SESSIONS[: SESSIONS.index(session)]):
+        if before[0][0] == "init":  # what later sessions look at
+            auth_sidecar(*before[0], folder=tmp_path)
+    done = auth_sidecar(*arguments, folder=tmp_path, tenant="TMPRODB88619984")
+    assert (done.returncode, done.stderr, done.stdout) == (int("--diff" in arguments), "", shown)
+
+
+def test_table_of_personas_is_the_programs() -> None:
+    """Schemes and grants in routes.md are those that routes and init work by."""
+    table = [[cell.strip() for cell in row] for row in rows(DOCS / "routes.md", "persona", indent="   ")]
+    assert [code(row[0]) for row in table] == [
+        "app",
+        "obo_user",
+        "obo_customer",
+        "anonymous",
+        "user",
+        "customer",
+    ]
+    for row in table:
+        assert persona_of(row[1], None) == code(row[0])
+        assert row[2] == "-" or GRANTS[code(row[0])] == code(row[2])  # type: ignore[index]
 
 
 @pages

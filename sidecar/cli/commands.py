@@ -6,14 +6,14 @@ waiting for a web server to be loaded.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 
 import click
 
 from sidecar import __version__
-from sidecar.cli import output
+from sidecar.cli import making, output
+from sidecar.cli.group import InOrder
 from sidecar.config.loading import Loaded, load
 from sidecar.errors import ConfigError
 
@@ -22,23 +22,6 @@ _WRONG = 2
 
 config_argument = click.argument("config", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-
-class InOrder(click.Group):
-    """Commands in the order in which one uses them; a typo is told what was probably meant."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            meant = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.5)
-            hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(self.commands)}"
-            ctx.fail(f"there is no command {name!r}; {hint}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,6 +33,7 @@ def cli() -> None:
     \b
     In this order:
       auth-sidecar demo                                  see it work, without an account
+      auth-sidecar routes --credential app=app api.yaml  a route map from OpenAPI documents
       auth-sidecar check sidecar.yaml                    is the configuration right?
       auth-sidecar explain sidecar.yaml GET /some/path   what will a request get?
       auth-sidecar doctor sidecar.yaml                   is everything there that it relies on?
@@ -57,6 +41,10 @@ def cli() -> None:
 
     Exit status: 0 fine; 1 a live failure; 2 the configuration or an argument is wrong.
     """
+
+
+cli.add_command(making.init)
+cli.add_command(making.routes)
 
 
 def _loaded(path: Path) -> Loaded:
@@ -90,10 +78,14 @@ def check(config: Path, strict: bool, as_json: bool) -> None:
 
 @cli.command(short_help="Which token a request gets, and why.")
 @config_argument
-@click.argument("method")
-@click.argument("path")
+@click.argument("method", required=False)
+@click.argument("path", required=False)
+@click.option("--all", "every", is_flag=True, help="The whole route map instead of one request.")
+@click.option("--tokens", is_flag=True, help="How many tokens the routes need, and with which scopes.")
 @json_option
-def explain(config: Path, method: str, path: str, as_json: bool) -> None:
+def explain(
+    config: Path, method: str | None, path: str | None, every: bool, tokens: bool, as_json: bool
+) -> None:
     """Which route, credential, grant and scopes a request gets, and why.
 
     PATH may have a query, or be the whole URL that the app requests. Nothing is sent. A request that would be refused
@@ -103,7 +95,18 @@ def explain(config: Path, method: str, path: str, as_json: bool) -> None:
       auth-sidecar explain sidecar.yaml GET /knowledge/portalmgr/v4/portals/PROD-1000/articles
       auth-sidecar explain sidecar.yaml POST 'http://localhost:8080/a/b?$lang=en-US'
       auth-sidecar explain --json sidecar.yaml DELETE /a/b | jq .route
+      auth-sidecar explain --all sidecar.yaml
+      auth-sidecar explain --tokens sidecar.yaml
     """
+    if every or tokens:
+        if method is not None or (every and tokens):
+            raise click.UsageError("give METHOD and PATH, or --all, or --tokens")
+        from sidecar.cli import table
+
+        table.overview(_loaded(config).config, tokens, as_json)
+        return
+    if method is None or path is None:
+        raise click.UsageError("METHOD and PATH are missing; give them, or --all, or --tokens")
     if not _METHOD.fullmatch(method):
         raise click.BadParameter("is not an HTTP method; write GET, POST, ...", param_hint="'METHOD'")
     from sidecar.cli import explain as explaining

@@ -1,7 +1,7 @@
 """Which route, credential and scopes a request gets, and why, without sending anything.
 
 Owns the answer as data and the reasons in words. Decides nothing itself: admission, canonical path, route table
-and scopes are those that requests go through. Pure.
+and scopes are those that requests go through. Pure, but for the comments of a generated map (provenance.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sidecar import binding
 from sidecar.cli import patterns
 from sidecar.cli.admitted import admitted
+from sidecar.cli.provenance import provenance
 from sidecar.config.loading import Loaded
 from sidecar.config.schema import ClaimSource, Config, Credential, HeaderSource, Route
 from sidecar.errors import BadRequest, MethodNotAllowed, Refusal, RouteNotMapped
@@ -92,12 +93,18 @@ def _mapped(loaded: Loaded, index: int, method: str, path: str, answer: str, why
     place = _place(loaded, index)
     credential = config.credentials.get(route.credential)
     if credential is None:
+        why += provenance(loaded.places[f"routes[{index}]"], route)
         why.append("credential: none sends no token; an Authorization of the caller is removed")
         return Explanation(method, path, answer, tuple(why), route.label, place, binding.NO_CREDENTIAL)
     scopes = scopes_in_order(config, route)
     return Explanation(
         method, path, answer,
-        (*why, *_why_these_scopes(config, route, credential, scopes), *_why_this_token(credential)),
+        (
+            *why,
+            *provenance(loaded.places[f"routes[{index}]"], route),
+            *_why_these_scopes(config, route, credential, scopes),
+            *_why_this_token(credential),
+        ),
         route.label, place, route.credential, credential.grant, scopes,
         token_url(credential), _subject(config, credential),
     )  # fmt: skip

@@ -44,6 +44,11 @@ def say(line: str = "") -> None:
     click.echo(printable(line))
 
 
+def quotable(text: str) -> str:
+    """What somebody typed, short enough for a sentence."""
+    return repr(printable(text[:60]))
+
+
 def as_json(value: object) -> None:
     """For programs. ASCII only, so that a terminal that shows it is safe, too."""
     click.echo(json.dumps(value, indent=2))

@@ -37,6 +37,7 @@ class Api:
     mint: Mint
     fault: Switch[ApiFault]
     seen: deque[ApiRequestSeen]
+    exact: bool = False  # a token that may do more than the operation needs is refused, too
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -61,7 +62,7 @@ class Api:
             operation, parameters = self._find(path, request.method, seen)
             seen.claims = self._claims(seen)
             _befall(fault, operation, seen.claims)
-            _authorize(operation, seen.claims)
+            _authorize(operation, seen.claims, self.exact)
             if operation.language and not _speaks(request.headers.get("Accept-Language", "")):
                 raise apierrors.language_missing()
             queried = dict(parse_qsl(query, keep_blank_values=True))
@@ -100,12 +101,14 @@ def _befall(fault: ApiFault, operation: Operation, claims: Claims) -> None:
         raise apierrors.throttled()
 
 
-def _authorize(operation: Operation, claims: Claims) -> None:
+def _authorize(operation: Operation, claims: Claims, exact: bool) -> None:
     needed = operation.scopes.get(claims.persona)
     if needed is None:
         raise apierrors.persona_not_allowed(claims.persona)
     if missing := needed - claims.scopes:
         raise apierrors.scope_missing(missing)
+    if exact and (excess := claims.scopes - needed):
+        raise apierrors.scope_excessive(excess)
 
 
 def _speaks(accept_language: str) -> bool:

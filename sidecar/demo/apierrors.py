@@ -65,6 +65,12 @@ def scope_missing(scopes: Iterable[str]) -> ApiRefusal:
     return ApiRefusal(403, "403-197", message, details={"requiredScope": wanted})
 
 
+def scope_excessive(scopes: Iterable[str]) -> ApiRefusal:
+    """Not eGain's: a stand-in that is exact wants least privilege."""
+    more = " ".join(sorted(scopes))
+    return ApiRefusal(403, "403-197", f"The token has more scopes than this URL needs: '{more}'.")
+
+
 def language_missing() -> ApiRefusal:
     return ApiRefusal(406, "406-100", "The 'Accept-Language' header value is invalid.")
 

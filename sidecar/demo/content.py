@@ -21,8 +21,8 @@ from sidecar.demo.operations import CONTENTMGR, PORTALMGR, Answer, Asked
 
 Json = dict[str, Any]
 
-_DATE = "2025-01-28T19:53:58Z"
-_AUTHOR = {"id": "1013", "userName": "jdoe", "firstName": "John", "middleName": "", "lastName": "Doe"}
+DATE = "2025-01-28T19:53:58Z"
+AUTHOR = {"id": "1013", "userName": "jdoe", "firstName": "John", "middleName": "", "lastName": "Doe"}
 PORTALS = {"PROD-1000": "Master Portal", "PROD-1001": "Help Center", "PROD-1002": "Agent Desktop"}
 ARTICLES = {
     "PROD-2996": "Fair Lending FAQs",
@@ -39,7 +39,7 @@ def _number(query: Mapping[str, str], name: str, default: int, highest: int) -> 
     return int(text)
 
 
-def _page(asked: Asked, items: list[Json], default_size: int = 10) -> tuple[list[Json], Json]:
+def page(asked: Asked, items: list[Json], default_size: int = 10) -> tuple[list[Json], Json]:
     number = _number(asked.query, "$pagenum", 1, 999)
     size = _number(asked.query, "$pagesize", default_size, 75)
     return items[(number - 1) * size : number * size], {
@@ -49,7 +49,7 @@ def _page(asked: Asked, items: list[Json], default_size: int = 10) -> tuple[list
     }
 
 
-def _known(asked: Asked, name: str, ids: Mapping[str, object]) -> str:
+def known(asked: Asked, name: str, ids: Mapping[str, object]) -> str:
     value = asked.parameters[name]
     if value not in ids:
         raise ApiRefusal(
@@ -66,10 +66,10 @@ def portal(id: str) -> Json:
         "description": f"{PORTALS[id]} of the demo",
         "defaultContentLanguageId": "1",
         "defaultContentLanguageCode": "en-US",
-        "createdBy": _AUTHOR,
-        "createdDate": _DATE,
-        "modifiedBy": _AUTHOR,
-        "modifiedDate": _DATE,
+        "createdBy": AUTHOR,
+        "createdDate": DATE,
+        "modifiedBy": AUTHOR,
+        "modifiedDate": DATE,
         "isStructuredAuthoringEnabled": False,
         "link": {"rel": "self", "href": f"{PORTALMGR}/portals/{id}"},
     }
@@ -85,10 +85,10 @@ def article(id: str, portal_id: str, language: str) -> Json:
             "useStructuredAuthoring": False,
             "articleTypeId": "999200000002020",
         },
-        "createdBy": _AUTHOR,
-        "createdDate": _DATE,
-        "modifiedBy": _AUTHOR,
-        "modifiedDate": _DATE,
+        "createdBy": AUTHOR,
+        "createdDate": DATE,
+        "modifiedBy": AUTHOR,
+        "modifiedDate": DATE,
         "hasAttachments": False,
         "languageCode": language,
         "link": {"rel": "self", "href": f"{PORTALMGR}/portals/{portal_id}/articles/{id}"},
@@ -131,7 +131,6 @@ class Content:
             "getbookmark": self._get_bookmarks,
             "addbookmark": self._add_bookmark,
             "deletebookmark": self._delete_bookmark,
-            "getPromptTemplates": self._prompt_templates,
             "createImportJob": self._start_import,
             "getImportStatus": self._import_status,
             "retrieveChunks": self._retrieve,
@@ -139,13 +138,13 @@ class Content:
         }
 
     async def _all_portals(self, asked: Asked) -> web.Response:
-        items, info = _page(asked, [portal(id) for id in PORTALS])
+        items, info = page(asked, [portal(id) for id in PORTALS])
         return answer(asked, {"portal": items, "paginationInfo": info})
 
     async def _my_portals(self, asked: Asked) -> web.Response:
         department = {"id": "999", "name": "Service"}
         mine = [{"id": id, "name": name, "department": department} for id, name in PORTALS.items()]
-        items, info = _page(asked, mine, 25)
+        items, info = page(asked, mine, 25)
         return answer(asked, {"portal": items, "paginationInfo": info})
 
     async def _user_details(self, asked: Asked) -> web.Response:
@@ -154,26 +153,26 @@ class Content:
         return answer(asked, {"id": "1013", "roles": [role], **names, "hasEmailConfigured": True})
 
     async def _portal(self, asked: Asked) -> web.Response:
-        return answer(asked, portal(_known(asked, "portalID", PORTALS)))
+        return answer(asked, portal(known(asked, "portalID", PORTALS)))
 
     async def _articles(self, asked: Asked) -> web.Response:
-        portal_id, language = _known(asked, "portalID", PORTALS), asked.query.get("$lang", "en-US")
-        items, info = _page(asked, [article(id, portal_id, language) for id in ARTICLES])
+        portal_id, language = known(asked, "portalID", PORTALS), asked.query.get("$lang", "en-US")
+        items, info = page(asked, [article(id, portal_id, language) for id in ARTICLES])
         return answer(asked, {"articles": items, "paginationInfo": info})
 
     async def _article(self, asked: Asked) -> web.Response:
-        portal_id, id = _known(asked, "portalID", PORTALS), _known(asked, "articleID", ARTICLES)
+        portal_id, id = known(asked, "portalID", PORTALS), known(asked, "articleID", ARTICLES)
         text = f"<p>{ARTICLES[id]}: the demo's own words.</p>"
         return answer(asked, {**article(id, portal_id, asked.query.get("$lang", "en-US")), "content": text})
 
     async def _get_bookmarks(self, asked: Asked) -> web.Response:
-        portal_id = _known(asked, "portalID", PORTALS)
+        portal_id = known(asked, "portalID", PORTALS)
         mine = [b for b in self._bookmarks[asked.claims.subject].values() if b["portalId"] == portal_id]
-        items, info = _page(asked, mine)
+        items, info = page(asked, mine)
         return answer(asked, {"bookmarks": items, "paginationInfo": info})
 
     async def _add_bookmark(self, asked: Asked) -> web.Response:
-        portal_id = _known(asked, "portalID", PORTALS)
+        portal_id = known(asked, "portalID", PORTALS)
         try:
             wanted = json.loads(asked.body)
             bookmark = {"resourceId": wanted["resourceId"], "bookmarkName": wanted.get("bookmarkName", "")}
@@ -189,27 +188,8 @@ class Content:
 
     async def _delete_bookmark(self, asked: Asked) -> web.Response:
         mine = self._bookmarks[asked.claims.subject]
-        del mine[_known(asked, "bookmarkID", mine)]
+        del mine[known(asked, "bookmarkID", mine)]
         return web.Response(status=204)
-
-    async def _prompt_templates(self, asked: Asked) -> web.Response:
-        template = {
-            "name": "Summarise",
-            "id": "PROD-4001",
-            "description": "Summarises an article",
-            "active": True,
-            "useFor": "knowledge",
-            "appliesTo": "article",
-            "instruction": "Summarise in three sentences.",
-            "outputFormat": "text",
-            "createdOn": _DATE,
-            "modifiedDate": _DATE,
-            "createdBy": _AUTHOR,
-            "reviewStatus": "published",
-            "isSystemCreated": True,
-            "fieldToUpdate": "summary",
-        }
-        return answer(asked, {"promptTemplates": [template]})
 
     async def _start_import(self, asked: Asked) -> web.Response:
         id = str(uuid.uuid4())
@@ -219,7 +199,7 @@ class Content:
 
     async def _import_status(self, asked: Asked) -> web.Response:
         """Done at the third question: progress by asking, not by the clock."""
-        id = _known(asked, "job_id", self._polls)
+        id = known(asked, "job_id", self._polls)
         self._polls[id] += 1
         done = min(self._polls[id], 3)
         progress = {"processed": done, "total": 3, "percentage": round(done / 3 * 100)}
@@ -227,11 +207,11 @@ class Content:
         return answer(asked, {"status": status, "jobType": "Import", "progress": progress})
 
     async def _retrieve(self, asked: Asked) -> web.Response:
-        _known(asked, "portalID", PORTALS)
+        known(asked, "portalID", PORTALS)
         return answer(asked, {"searchResults": _search_results(), "sessionId": str(uuid.UUID(int=1))})
 
     async def _best_answer(self, asked: Asked) -> web.Response:
-        _known(asked, "portalID", PORTALS)
+        known(asked, "portalID", PORTALS)
         results = _search_results()
         reference = {key: results[0][key] for key in ("id", "name", "docType", "source")}
         best = {

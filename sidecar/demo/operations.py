@@ -86,6 +86,34 @@ content = functools.partial(scopes, "knowledge.contentmgr")
 ai = functools.partial(scopes, "core.aiservices")
 
 
+_Row = tuple[str, str, str, Scopes, bool]
+
+
+def _activity(one: str) -> list[_Row]:
+    """What people do in a portal."""
+    article, search = f"{one}/articles/{{articleID}}", f"{one}/search"
+    by_users, by_signed_in, by_people = (portal("manage", who) for who in (USERS, SIGNED_IN, PEOPLE))
+    reads = portal("read", PEOPLE)
+    viewed = f"{one}/view/searchresults/connectors/event"
+    return [
+        ("GET", f"{one}/populararticles", "getpopulararticles", reads, True),
+        ("GET", f"{article}/related", "getRelatedArticles", reads, True),
+        ("GET", f"{one}/articles/announcements", "getAnnouncementArticles", reads, True),
+        ("GET", f"{one}/articles/subscribed", "getMySubscription", portal("read", SIGNED_IN), True),
+        ("PUT", f"{article}/addtoreply", "AddToReply", by_users, True),
+        ("PUT", f"{article}/addasreference", "AddAsReference", by_users, True),
+        ("PUT", f"{article}/comply", "complyArticle", by_users, True),
+        ("PUT", f"{article}/subscribe", "subscribeArticle", by_signed_in, True),
+        ("PUT", f"{article}/unsubscribe", "unsubscribeArticle", by_signed_in, True),
+        ("PUT", f"{article}/ratings", "rateArticle", by_people, True),
+        ("PUT", f"{one}/userprofiles/{{userProfileID}}/select", "selectUserProfile", by_users, True),
+        ("DELETE", f"{one}/suggestions/{{suggestionID}}", "deleteSuggestion", by_signed_in, True),
+        ("POST", f"{search}/federated/event", "createFederatedSearchResultEvent", by_people, True),
+        ("POST", f"{search}/connectors/event", "createSearchResultEventForConnectors", by_people, True),
+        ("POST", viewed, "createViewedSearchResultsEventForConnectors", by_people, True),
+    ]
+
+
 def eGain_operations(pages: Mapping[str, Answer]) -> list[Operation]:  # noqa: N802 - the product's name
     """eGain's own; `pages` by operationId."""
     portals, prompts, imports = (
@@ -94,7 +122,7 @@ def eGain_operations(pages: Mapping[str, Answer]) -> list[Operation]:  # noqa: N
         f"{CONTENTMGR}/import/content",
     )
     one = f"{portals}/{{portalID}}"
-    rows: list[tuple[str, str, str, Scopes, bool]] = [
+    rows: list[_Row] = [
         ("GET", portals, "getAllPortals", portal("read", PEOPLE), True),
         ("GET", f"{PORTALMGR}/myportals", "getMyPortals", portal("read", USERS), True),
         ("GET", f"{portals}/user", "getUserDetails", portal("read", USERS), True),
@@ -104,6 +132,17 @@ def eGain_operations(pages: Mapping[str, Answer]) -> list[Operation]:  # noqa: N
         ("GET", f"{one}/bookmarks", "getbookmark", portal("read", SIGNED_IN), True),
         ("POST", f"{one}/bookmarks", "addbookmark", portal("manage", SIGNED_IN), True),
         ("DELETE", f"{one}/bookmarks/{{bookmarkID}}", "deletebookmark", portal("manage", SIGNED_IN), True),
+        *_activity(one),
+        ("POST", f"{PORTALMGR}/content/export", "exportContent", portal("manage", APP), True),
+        (
+            "GET",
+            f"{prompts}/prompttemplates/{{promptID}}",
+            "getPromptTemplateById",
+            content("read", ("user", "app")),
+            True,
+        ),
+        ("POST", f"{imports}/validate", "createImportValidationJob", content("manage", APP), False),
+        ("POST", f"{imports}/{{job_id}}/cancel", "cancelImport", content("manage", APP), False),
         ("GET", f"{prompts}/prompttemplates", "getPromptTemplates", content("read", ("user", "app")), True),
         ("POST", imports, "createImportJob", content("manage", APP), False),
         ("GET", f"{imports}/{{job_id}}/status", "getImportStatus", content("read", APP), False),

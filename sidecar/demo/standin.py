@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.clock import Clock, SystemClock
-from sidecar.demo import control, utility
+from sidecar.demo import activity, control, utility
 from sidecar.demo.api import Api
 from sidecar.demo.authorization import AuthorizationServer
 from sidecar.demo.clientauth import ClientAuthenticator
@@ -64,7 +64,9 @@ class StandIn:
         port: int = 0,
         remember: int = 10_000,
         clock: Clock | None = None,
+        exact: bool = False,
     ) -> None:
+        """`exact`: the API refuses tokens with more scopes than an operation needs, which eGain's does not."""
         self.tenant, self.client_id, self.client_secret = tenant, client_id, client_secret
         self.public_client_id = PUBLIC_CLIENT_ID
         self.registration_id = REGISTRATION_ID
@@ -80,6 +82,7 @@ class StandIn:
         self.base = ""
         self._clock = clock or SystemClock()
         self._lifetime, self._port, self._ssl = lifetime, port, ssl_context
+        self._exact = exact
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> StandIn:
@@ -121,8 +124,9 @@ class StandIn:
             {endpoint: self.base + path for path, endpoint in self._endpoints.items()},
             self._lifetime,
         )
-        operations = [*eGain_operations(Content().pages()), *demo_operations(utility.pages())]
-        self._api = Api(OperationTable(operations), self._mint, self.faults.api, self.api_requests)
+        answers = {**Content().pages(), **activity.pages()}
+        operations = OperationTable([*eGain_operations(answers), *demo_operations(utility.pages())])
+        self._api = Api(operations, self._mint, self.faults.api, self.api_requests, self._exact)
 
     async def stop(self) -> None:
         """Let go of whatever hangs, and close every connection."""
