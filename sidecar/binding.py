@@ -6,9 +6,9 @@ place where its subjects' tokens come from, and the rule that reads a subject fr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sidecar.config.schema import ClaimSource, Config, Credential, HeaderSource, Route
 from sidecar.config.values import TcpAddress
@@ -48,7 +48,7 @@ class FromClaim:
     identity: Identity
     allowed: subjects.Allowed
 
-    def __call__(self, head: RequestHead) -> str | Awaitable[str]:
+    def __call__(self, head: RequestHead) -> str | Coroutine[Any, Any, str]:
         if self.field == b"authorization":
             token = subjects.bearer(head.authorizations)
         else:

@@ -1,4 +1,4 @@
-"""One answer of the upstream, read as it arrives.  HOT.
+"""One answer of the upstream, read as it arrives.
 
 Owns the state of one answer on a connection: where its head and body end, and what in it cannot be trusted
 (odd framing, a switch of protocols nobody asked for, a second answer behind the first). llhttp (httptools) does
@@ -10,54 +10,16 @@ the parsing and calls back here; the pieces go to the `Receiver`. Knows no socke
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Protocol
-
 import httptools
 
 from sidecar.errors import UpstreamFault, UpstreamProtocolError
 from sidecar.proxy.answerhead import MAX_FIELDS, AnswerHead, plain
+from sidecar.proxy.receiver import Receiver, State
 
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 
-class State(IntEnum):
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    DONE = 3
-    TUNNEL = 4
-
-
 _IDLE, _HEAD, _BODY, _DONE, _TUNNEL = State  # an enum's attribute costs more than a global
-
-
-class Receiver(Protocol):
-    """What a connection tells the exchange it serves. Called while data is read: never blocks."""
-
-    def answer_head(self, status: int, reason: bytes, head: AnswerHead, has_body: bool) -> None: ...
-
-    def answer_body(self, data: bytes) -> None: ...
-
-    def answer_whole(self, answer: bytes, head_end: int) -> None:
-        """A 200 from its first byte to its last, as it goes to the caller; `head_end`: where the empty line begins."""
-
-    def answer_end(self) -> None: ...
-
-    def flush(self) -> None:
-        """All that one segment brought has been told: write it."""
-
-    def interim(self, status: int) -> None:
-        """A 1xx answer other than 101."""
-
-    def switched(self, reason: bytes, head: AnswerHead, rest: bytes) -> None:
-        """101: the connection is a tunnel now; `rest` are its first bytes."""
-
-    def overdue(self) -> float | None:
-        """The deadline has passed: another one (monotonic seconds), or None to give up."""
-
-    def failed(self, fault: UpstreamFault, unanswered: bool) -> None:
-        """The answer will not be completed. `unanswered`: the connection died before a byte of it."""
 
 
 class AnswerReader:

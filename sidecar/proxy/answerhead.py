@@ -1,7 +1,10 @@
-"""An upstream answer's header fields: what crosses to the caller and what the sidecar acts on.
+"""An upstream answer's header fields: what crosses to the caller and what the sidecar acts on.  HOT.
 
 Owns which response fields are hop-by-hop or ours. Pure, on bytes; headers.py is its counterpart for requests. As
 there, a name is looked up by its raw spelling, and a line that crosses is written once, as it will be sent.
+
+Hot: `plain` passes the commonest answer on as it came, without a callback of the parser for each of its fields. It
+takes only what llhttp takes, and less (tests/test_proxy_plain.py holds it against llhttp).
 """
 
 from __future__ import annotations

@@ -4,13 +4,15 @@ Owns what happens between the first byte that goes up and the last that comes do
 answer, the framing towards the caller, backpressure both ways, the cut when either side breaks off. Answer bytes
 go straight to the caller's transport, one write per segment that came from the upstream. What a 401 means is
 the exchange's business (exchange.py); it is asked once per answer.
+
+Hot: it runs in callbacks of both connections and makes no future unless a task waits (`run`). What is whole - a
+request without a streamed body, an answer in one segment - goes through the outbox (outbox.py), so that a turn of the
+event loop ends with its writes one behind the other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _IDEMPOTENT = frozenset(
     {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"}
 )  # RFC 9110 9.2.2
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 class Outcome(Enum):
@@ -287,11 +288,3 @@ class Attempt:
             outcome.set_result(how)
         else:
             outcome.set_exception(how)
-
-
-def reset(transport: asyncio.Transport, *, hard: bool) -> None:
-    """Break a caller's connection off; `hard`: even one whose clean end would look like the end of the body."""
-    if hard:
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()

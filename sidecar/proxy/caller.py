@@ -1,8 +1,8 @@
-"""One connection from a caller: the answers' side.  HOT.
+"""One connection from a caller: which request is served when, and the answers' side.
 
-Owns what goes back to a caller besides an exchange's own bytes: the answers aiohttp would have made itself,
-backpressure, the lingering end, and a WebSocket's tunnel. How requests are read is feeding.py's business, which
-also lists what both rely on in aiohttp.
+Owns whether a request is served here and now or by aiohttp's task, and what goes back to a caller besides an
+exchange's own bytes: the answers aiohttp would have made itself, backpressure, the lingering end, and a WebSocket's
+tunnel. How requests are read is feeding.py's business, which also lists what both rely on in aiohttp.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import socket
+import struct
 import sys
 import termios
 from collections.abc import Awaitable, Callable
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.server import Listener
 
 _LINGER = 2.0
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 class CallerConnection(PiecewiseHandler):
@@ -156,6 +159,14 @@ class CallerConnection(PiecewiseHandler):
             self._loop.call_later(_LINGER, self._stop_lingering, transport, left, progress)
         else:
             transport.abort()
+
+    def cut(self, *, hard: bool) -> None:
+        """Break off: what was sent is not whole. `hard`: also where a clean end would look like the end of the body."""
+        if self.transport is not None:
+            if hard:
+                sock = self.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
 
     @property
     def unsent(self) -> int:

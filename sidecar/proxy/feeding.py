@@ -1,4 +1,4 @@
-"""Bytes from a caller to requests: aiohttp's parser, fed one head or body at a time.  HOT.
+"""Bytes from a caller to requests: aiohttp's parser, fed one head or body at a time.
 
 Owns where one request ends and the next begins. `aiohttp.web.Server` parses and keeps alive; this file and
 caller.py subclass its `RequestHandler` where its hooks end, and nothing else touches aiohttp's internals. What
@@ -8,6 +8,8 @@ the two rely on (tests/test_proxy_aiohttp.py fails when a new aiohttp changes it
   (_ErrInfo, payload) and are counted in `_request_count`; `_parser` may be replaced between messages;
 - `_reading_paused` and `_buffer_paused` hold while no more is to be parsed, and `data_received(b"")` or
   `_resume_reading_for_buffer` is called when they no longer do;
+- aiohttp's task waits on `_waiter` for the next message; while that is None, nothing wakes the task, and
+  setting it later does; `message_consumed` gives a message's place in the parser's queue free;
 - `_upgraded`, `_message_tail`: bytes behind a WebSocket handshake;
 - `request_factory` makes what `request_handler` gets, which is returned as the response; of it are used
   `_cancel`, `_finish`, `_task`, `prepare`, `write_eof`, `keep_alive`;

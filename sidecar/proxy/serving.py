@@ -7,8 +7,9 @@ moment and keeps it to its last byte.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar import logs
 from sidecar.clock import now
@@ -23,7 +24,7 @@ from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.store import Source
 
 # The subject of a request: at once where it can be read, else something to wait for (a key set to fetch).
-SubjectOf = Callable[[RequestHead], "str | Awaitable[str]"]
+SubjectOf = Callable[[RequestHead], "str | Coroutine[Any, Any, str]"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One connection to the upstream: its socket, and whose answer is arriving on it.  HOT.
+"""One connection to the upstream: its socket, and whose answer is arriving on it.
 
 Owns an `asyncio.Protocol`: writing with backpressure, the deadline, what becomes of the connection behind an
 answer. How an answer is read is answer.py's business; nothing here knows of tokens, routes or callers.
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now
 from sidecar.errors import UpstreamTimeout
-from sidecar.proxy.answer import AnswerReader, Receiver, State
+from sidecar.proxy.answer import AnswerReader
+from sidecar.proxy.receiver import Receiver, State
 
 if TYPE_CHECKING:
     from sidecar.proxy.pool import Pool

@@ -1,0 +1,121 @@
+"""One request as it was read: what is known of it without waiting, and its head as it goes up.
+
+Owns admission's order - fields, limits, Host and path, route, body - and the lines sent to the upstream. Built once per
+request, in one pass over raw fields; what becomes of the request is exchange.py's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from sidecar.digest import subject_digest
+from sidecar.errors import Overloaded
+from sidecar.proxy.body import NONE as NO_BODY
+from sidecar.proxy.body import Body
+from sidecar.proxy.headers import RequestHead
+from sidecar.proxy.serving import Proxy, ServedRoute, Serving
+from sidecar.tokens.keeper import Keeper
+from sidecar.tokens.token import Token
+
+if TYPE_CHECKING:
+    from sidecar.proxy.caller import CallerConnection
+
+
+class Request:
+    """A request, read."""
+
+    __slots__ = (
+        "_head",
+        "_lines",
+        "body",
+        "caller",
+        "close",
+        "http_1_0",
+        "keeper",
+        "message",
+        "method",
+        "payload",
+        "proxy",
+        "route",
+        "serving",
+        "subject",
+        "subject_awaited",
+        "token",
+        "websocket",
+    )
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, caller: CallerConnection) -> None:
+        self.message = message
+        self.payload = payload
+        self.caller = caller
+        self.proxy: Proxy = caller.proxy
+        self.serving: Serving = self.proxy.serving
+        self.method: str = message.method
+        self.http_1_0 = message.version[1] == 0
+        self.close = False  # the caller's connection ends with this request
+        self.websocket = False
+        self.body = NO_BODY
+        self.route: ServedRoute = self.serving.unmapped
+        self.keeper: Keeper | None = None
+        self.token: Token | None = None
+        self.subject: str | None = None  # digest
+        self.subject_awaited: Coroutine[Any, Any, str] | None = None
+        self._head: RequestHead | None = None
+        self._lines: list[bytes] = []  # all of the head but for Authorization and the empty line
+
+    def admit(self) -> None:
+        """Everything that is known without waiting. Raises a CallerFault or Overloaded."""
+        message, serving = self.message, self.serving
+        self.close = self.http_1_0 or message.should_close
+        head = self._head = RequestHead(serving.fields, message.raw_headers)
+        if self.proxy.metrics.in_flight > serving.max_in_flight:
+            raise Overloaded("the sidecar serves as many requests as it may")
+        wanted = serving.admission.check(self.method, message.version, head, message.path)
+        self.route = route = serving.route_for(wanted.path, self.method)
+        self.keeper = route.keeper
+        # RFC 9110 section 7.8: HTTP/1.0 cannot switch; a handshake with a body is no handshake.
+        if self.caller.upgraded and self.method == "GET" and not self.http_1_0:
+            self.websocket = self.payload is EMPTY_PAYLOAD and head.wants_websocket()
+        if self.payload is not EMPTY_PAYLOAD:
+            chunked = head.transfer_encoding is not None
+            self.body = Body(self.payload, chunked=chunked, keep=serving.replay_body)
+        request_line = f"{self.method} {serving.path_prefix}{wanted.path}{wanted.query} HTTP/1.1\r\n"
+        self._lines = [request_line.encode("latin-1"), serving.host_line, *head.lines]
+        if head.transfer_encoding is not None or head.upgrade is not None or head.expect is not None:
+            self._lines += head.framing(websocket=self.websocket, awaits_continue=self.awaits_continue())
+        if route.source is not None:
+            self._find_subject(route, head)
+
+    def _find_subject(self, route: ServedRoute, head: RequestHead) -> None:
+        """On whose behalf. One that has to be waited for is left for later."""
+        assert route.subject_of is not None
+        subject = route.subject_of(head)
+        if isinstance(subject, str):
+            self.take_subject(subject)
+        else:
+            self.subject_awaited = subject
+
+    def take_subject(self, subject: str) -> None:
+        """It is known whose token this takes."""
+        assert self.route.source is not None
+        self.subject = subject_digest(subject)
+        self.keeper = self.route.source.keeper(subject)
+
+    def awaits_continue(self) -> bool:
+        """The caller may be waiting for `100 Continue` before it sends its body (RFC 9110 section 10.1.1)."""
+        return (
+            self._head is not None
+            and self._head.expect is not None
+            and not self.http_1_0
+            and not self.payload.is_eof()
+        )
+
+    def head_bytes(self) -> bytes:
+        """The head as it goes up, with the token at hand."""
+        if self.token is None:
+            return b"".join((*self._lines, b"\r\n"))
+        return b"".join((*self._lines, self.token.line, b"\r\n"))
