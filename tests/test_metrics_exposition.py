@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[str, set[str]]] = {
     "auth_sidecar_tokens_cached": ("gauge", {"credential"}),
     "auth_sidecar_tokens_dropped_total": ("counter", {"credential", "reason"}),
     "auth_sidecar_upstream_rejections_total": ("counter", {"route", "status"}),
+    "auth_sidecar_route_map_gaps_total": ("counter", {"route", "lacks"}),
     "auth_sidecar_replays_total": ("counter", {"route", "outcome"}),
     "auth_sidecar_upstream_connections": ("gauge", {"state"}),
     "auth_sidecar_config_reloads_total": ("counter", {"outcome"}),

@@ -323,6 +323,55 @@ async def test_403_and_429_are_passed_on(
     assert '"scopes": ["app.knowledge.portalmgr.read"]' in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("field", "body", "lacks", "wanted"),
+    [
+        (
+            "",
+            b'{"code":"403-197","developerMessage":"Unauthorized URL access: Logged in actor must have '
+            b"'knowledge.portalmgr.manage core.x' scope to access this URL.\"}",
+            "scope",
+            ["knowledge.portalmgr.manage", "core.x"],
+        ),
+        ("", b'{"developerMessage": "no", "code" : "403-112"}', "persona", []),
+        ('WWW-Authenticate: Bearer error="insufficient_scope", scope="a b"\r\n', b"", "scope", ["a", "b"]),
+        ("", b'{"code":"403-197","developerMessage":"must have \'a\nb\' scope"}', "scope", []),
+    ],
+    ids=["eGain's scope", "eGain's persona", "RFC 6750", "no scope at all"],
+)
+async def test_403_that_says_what_the_map_lacks_is_counted_and_told_once(
+    egain: StandIn,
+    upstream: RawUpstream,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    field: str,
+    body: bytes,
+    lacks: str,
+    wanted: list[str],
+) -> None:
+    """One line names the route, what it lacks and the scopes it has; the answer crosses as it is, in pieces too."""
+    head = f"HTTP/1.1 403 Forbidden\r\n{field}Content-Length: {len(body)}\r\n\r\n".encode()
+
+    async def refuse(talk: Talk) -> None:
+        await talk.send(head + body[:20])
+        await asyncio.sleep(0)
+        await talk.send(body[20:])
+
+    async with sidecar(with_tokens(egain, upstream.url, tmp_path), tmp_path) as proxy:
+        await until(lambda: not proxy.app.missing())
+        upstream.script = refuse
+        for _ in range(3):
+            got = await proxy.ask("/app/x")
+            assert (got.status, got.body, got.error) == (403, body, None)
+        assert await proxy.metric("auth_sidecar_route_map_gaps_total", route="app", lacks=lacks) == 3
+    said = capfd.readouterr().err
+    lines = [json.loads(line) for line in said.splitlines() if "route_map_gap" in line]
+    assert len(lines) == 1
+    assert (lines[0]["route"], lines[0]["lacks"], lines[0]["wanted"]) == ("app", lacks, wanted)
+    assert lines[0]["scopes"] == ["app.knowledge.portalmgr.read"]
+    assert "upstream_forbidden" not in said
+
+
 def problem(answer: Answer) -> dict[str, object]:
     found: dict[str, object] = json.loads(answer.body)
     assert answer.all("Content-Type") == ["application/problem+json"]

@@ -48,6 +48,12 @@ def of_routes(routes: Iterable[RouteMetrics], in_flight: int) -> Iterator[Family
     rejections = _counter(
         "auth_sidecar_upstream_rejections", "Each 401 and 403 the upstream gave.", "route", "status"
     )
+    gaps = _counter(
+        "auth_sidecar_route_map_gaps",
+        "403 answers that say what the token of a route lacks: a scope, or another persona.",
+        "route",
+        "lacks",
+    )
     replays = _counter(
         "auth_sidecar_replays", "What became of requests the upstream rejected with 401.", "route", "outcome"
     )
@@ -62,11 +68,13 @@ def of_routes(routes: Iterable[RouteMetrics], in_flight: int) -> Iterator[Family
             errors.add([label, code], route.errors.get(code, 0))
         for status, count in route.rejections.items():
             rejections.add([label, str(status)], count)
+        for lacks, count in route.gaps.items():
+            gaps.add([label, lacks], count)
         for outcome, count in route.replays.items():
             replays.add([label, outcome], count)
     flying = _gauge("auth_sidecar_requests_in_flight", "Requests read but not yet answered to the last byte.")
     flying.add([], in_flight)
-    yield from (requests, durations, flying, errors, rejections, replays)
+    yield from (requests, durations, flying, errors, rejections, gaps, replays)
 
 
 def of_credentials(credentials: Iterable[tuple[str, CredentialMetrics]]) -> Iterator[Family]:

@@ -21,6 +21,8 @@ MAX_PAIRS = 80  # distinct (method, status) a route is counted by; statuses beyo
 Replay = Literal["ok", "rejected_again", "not_replayable"]
 REPLAYS: tuple[Replay, ...] = ("ok", "rejected_again", "not_replayable")
 REJECTIONS = (401, 403)
+Gap = Literal["scope", "persona"]
+GAPS: tuple[Gap, ...] = ("scope", "persona")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class RouteMetrics:
         "_methods",
         "durations",
         "errors",
+        "gaps",
         "label",
         "rejections",
         "replays",
@@ -57,6 +60,7 @@ class RouteMetrics:
         self.durations = Histogram(REQUEST_SECONDS)
         self.errors: defaultdict[str, int] = defaultdict(int)
         self.rejections = dict.fromkeys(REJECTIONS, 0)
+        self.gaps: dict[Gap, int] = dict.fromkeys(GAPS, 0)
         self.replays: dict[Replay, int] = dict.fromkeys(REPLAYS, 0)
         self._methods = methods  # shared with all routes, grows with the configuration
         self._bounds = self.durations.bounds
@@ -78,6 +82,10 @@ class RouteMetrics:
     def upstream_rejected(self, status: int) -> None:
         """The upstream said 401 or 403."""
         self.rejections[status] += 1
+
+    def gap(self, lacks: Gap) -> None:
+        """The upstream said what this route's token lacks."""
+        self.gaps[lacks] += 1
 
     def replayed(self, outcome: Replay) -> None:
         self.replays[outcome] += 1

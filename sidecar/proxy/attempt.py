@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now
 from sidecar.errors import BadRequest, Refusal, RequestTimeout, UpstreamFault, UpstreamTimeout
 from sidecar.proxy.answerhead import AnswerHead
+from sidecar.proxy.mapgap import Complaint
 from sidecar.proxy.problems import CLOSE
 from sidecar.proxy.tunnel import Tunnel
 from sidecar.proxy.upstream import Connection
@@ -45,6 +46,7 @@ class Attempt:
     __slots__ = (
         "_caller",
         "_chunked",
+        "_complaint",
         "_connection",
         "_exchange",
         "_last",
@@ -67,6 +69,7 @@ class Attempt:
         self._connection = connection
         self._outcome: asyncio.Future[Outcome] | None = None  # of whoever waits; None: the exchange is called
         self._settled = False
+        self._complaint: Complaint | None = None  # about the token's scopes: a 403 is read along
         self._passed = False  # ... and what is left to be done is to write it out
         self._upload: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
@@ -141,6 +144,8 @@ class Attempt:
             if self._upload is not None:
                 self._upload.cancel()  # what arrives from now on is for the next attempt
             return
+        if status == 403 and exchange.token is not None:
+            self._complaint = Complaint(head)
         self.answering = True
         exchange.status = status
         if not exchange.body.sent or exchange.proxy.draining or exchange.caller.finished:
@@ -171,6 +176,8 @@ class Attempt:
     def answer_body(self, data: bytes) -> None:
         if self._rejecting:
             return
+        if self._complaint is not None:
+            self._complaint.add(data)
         if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -181,6 +188,8 @@ class Attempt:
             return
         if self._chunked:
             self._out.append(b"0\r\n\r\n")
+        if self._complaint is not None:
+            self._exchange.complained(self._complaint.gap())
         self._settle(Outcome.PASSED)
 
     def flush(self) -> None:

@@ -24,6 +24,7 @@ from sidecar.clock import now
 from sidecar.errors import InternalError, Refusal
 from sidecar.proxy import problems
 from sidecar.proxy.attempt import Attempt, Outcome
+from sidecar.proxy.mapgap import Gap
 from sidecar.proxy.request import Request
 
 if TYPE_CHECKING:
@@ -200,8 +201,6 @@ class Exchange(Request):
             metrics.upstream_rejected(status)
         if keeper is None or token is None:
             return False
-        if status == 403:
-            self.proxy.forbidden(self.route, token.scopes)
         if status != 401:
             if self._replayed:
                 metrics.replayed("ok")
@@ -214,6 +213,11 @@ class Exchange(Request):
             metrics.replayed("not_replayable")
             return False
         return another
+
+    def complained(self, gap: Gap | None) -> None:
+        """The upstream answered 403 to a token of ours, and perhaps said what it lacks."""
+        if self.token is not None:
+            self.proxy.forbidden(self.route, self.token.scopes, gap)
 
     # -- what the caller's connection tells --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from sidecar.errors import MethodNotAllowed, RouteNotMapped
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
+from sidecar.proxy.mapgap import Gap
 from sidecar.proxy.outbox import Outbox
 from sidecar.proxy.pool import Pool
 from sidecar.routing.routes import RouteTable
@@ -74,6 +75,10 @@ class Serving:
 RequestLine = Callable[[str, str, int, float, "str | None", "str | None", "str | None"], None]
 
 
+_LACKING = {
+    "scope": "give the route the scopes that the API wants",
+    "persona": "give the route another credential: the API does not take this kind of token here",
+}
 _FORBIDDEN_EVERY = 60.0  # seconds between two lines about one route
 
 
@@ -89,12 +94,25 @@ class Proxy:
         self.last_arrival = now()  # of a request, monotonic
         self._forbidden: dict[str, float] = {}  # when the next line about a route may be written
 
-    def forbidden(self, route: ServedRoute, scopes: Iterable[str]) -> None:
-        """The upstream answered 403 to a token of ours: most likely the route map lacks a scope or persona."""
-        if now() >= self._forbidden.get(route.label, 0.0):
-            self._forbidden[route.label] = now() + _FORBIDDEN_EVERY
-            logs.get("proxy").warning(
-                "upstream_forbidden", route=route.label, credential=route.credential, scopes=sorted(scopes)
+    def forbidden(self, route: ServedRoute, scopes: Iterable[str], gap: Gap | None) -> None:
+        """The upstream answered 403 to a token of ours. `gap`: what the route map lacks, if the answer tells."""
+        if gap is not None:
+            route.metrics.gap(gap.reason)
+        if now() < self._forbidden.get(route.label, 0.0):
+            return
+        self._forbidden[route.label] = now() + _FORBIDDEN_EVERY
+        log, about = logs.get("proxy"), {"route": route.label, "credential": route.credential}
+        if gap is None:
+            log.warning("upstream_forbidden", **about, scopes=sorted(scopes))
+        else:
+            what = _LACKING[gap.reason]
+            log.warning(
+                "route_map_gap",
+                **about,
+                lacks=gap.reason,
+                wanted=gap.wanted,
+                scopes=sorted(scopes),
+                remedy=what,
             )
 
     def report_bug(self, bug: BaseException | None) -> None:
