@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types lock test-real test-sdk soak clean
+.PHONY: bench help demo test check format lint types lock test-real test-sdk soak clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,5 +52,9 @@ test-sdk: $(VENV)/.installed ## eGain's own SDK through the sidecar with generat
 soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
+bench: $(VENV)/.installed ## Beside Envoy, Caddy, nginx and plain aiohttp, a quarter of an hour (QUICK=1: a minute)
+	benchmarks/install
+	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench

@@ -49,6 +49,10 @@ class RawRequest:
         return self.head.split(b"\r\n", 1)[0].decode("latin-1")
 
     @property
+    def target(self) -> str:
+        return self.line.split(" ")[1]
+
+    @property
     def headers(self) -> list[tuple[str, str]]:
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         return [(n, v[1:]) for n, _, v in (line.partition(":") for line in lines if line)]
