@@ -37,6 +37,46 @@ def test_map_goes_to_a_file_as_a_whole(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["map.yaml", "real.yaml"]
 
 
+def test_mode_of_a_file_stays_when_it_is_replaced(tmp_path: Path) -> None:
+    """Whoever could not read the old map cannot read the new one."""
+    out = tmp_path / "map.yaml"
+    out.touch(mode=0o600)
+    assert call("routes", *BOTH, "--out", out, PORTAL).exit_code == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert out.read_text() == call("routes", *BOTH, PORTAL).stdout
+
+
+def test_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    """As `/dev/stdout` and `/dev/null` do."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert call("routes", *BOTH, "--out", pipe, PORTAL).exit_code == 0
+        assert pipe.is_fifo()
+        assert os.read(reader, 1 << 16).decode() == call("routes", *BOTH, PORTAL).stdout
+    finally:
+        os.close(reader)
+
+
+def test_document_is_never_overwritten_by_its_map(tmp_path: Path) -> None:
+    """Whatever name it is given by."""
+    document = tmp_path / "portal.yaml"
+    document.write_bytes(PORTAL.read_bytes())
+    (tmp_path / "link.yaml").symlink_to(document)
+    result = call("routes", *BOTH, "--out", tmp_path / "link.yaml", CONTENT, document)
+    assert result.exit_code == 2
+    assert "is one of the documents" in result.stderr
+    assert document.read_bytes() == PORTAL.read_bytes()
+
+
+def test_second_credential_of_a_persona_is_said_to_get_no_route() -> None:
+    """The first one has them all."""
+    result = call("routes", *BOTH, "--credential", "other=app", PORTAL)
+    assert result.exit_code == 0
+    assert result.stderr == "auth-sidecar: --credential other=app: gets no route, app comes first\n"
+
+
 def test_no_folder_of_this_machine_gets_into_the_map() -> None:
     """It is committed, and read elsewhere."""
     assert str(PORTAL.parent) not in call("routes", *BOTH, *OURS).stdout
@@ -68,6 +108,8 @@ def test_options_change_the_choice() -> None:
         (["--credential", "a=app", "--credential", "a=user", PORTAL], "given twice"),
         ([*BOTH, "--prefer", "queen", PORTAL], "'queen' is no persona"),
         ([*BOTH, "--base-path", "x y", PORTAL], "write a path"),
+        ([*BOTH, "--base-path", "/a/../b", PORTAL], "has a . or .. segment"),
+        ([*BOTH, "--base-path", "/a%2Fb", PORTAL], "has an encoded slash"),
         ([*BOTH, "--out", "x", "--diff", "y", PORTAL], "leave --out out"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ import click
 from sidecar.cli import output, spec
 from sidecar.config.document import WHOLE_FILE
 from sidecar.config.draft import unreadable
+from sidecar.config.names import path_pattern
 from sidecar.errors import ConfigError, Problem
 from sidecar.openapi.choosing import NO_CREDENTIAL, Plan
 from sidecar.openapi.collecting import Section, collect
@@ -61,24 +63,45 @@ def persona_option(name: str, hint: str) -> Persona:
 def base_path_option(given: str | None) -> str | None:
     if given is not None and not _BASE_PATH.fullmatch(given):
         raise click.BadParameter("write a path such as /knowledge/portalmgr/v4", param_hint="'--base-path'")
+    try:
+        path_pattern((given or "").rstrip("/") or "/")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--base-path'") from None
     return given
 
 
-def write_map(specs: Sequence[Path], plan: Plan, out: Path | None) -> None:
+def write_map(specs: Sequence[Path], plan: Plan, out: Path | None, make_folder: bool = False) -> None:
     """The map, to a file or to stdout. SystemExit(2) when a document or the file cannot be used."""
+    if out is not None and any(_same(out, spec) for spec in specs):
+        _stop([Problem(str(out), 1, WHOLE_FILE, "is one of the documents; write the map to another file")])
     for persona in plan.prefer:
         if persona not in dict(plan.order()):
             output.complain(f"auth-sidecar: --prefer {persona}: no --credential has this persona")
+    taken = dict(plan.order())
+    for name, persona in plan.credentials:
+        if taken[persona] != name:
+            output.complain(
+                f"auth-sidecar: --credential {name}={persona}: gets no route, {taken[persona]} comes first"
+            )
     sections = _collected(specs, plan)
     text = render(sections, plan)
     if out is None:
         click.echo(text, nl=False)
         return
     try:
+        if make_folder:
+            out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(out, text)
     except OSError as error:
         _stop([Problem(str(out), 1, WHOLE_FILE, f"cannot be written ({error.strerror or 'error'})")])
     output.say(f"{out}: {counted(sections)}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False  # one of them is not there
 
 
 def counted(sections: Sequence[Section]) -> str:
@@ -94,11 +117,20 @@ def _plural(number: int, what: str) -> str:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file as a whole: a sidecar that watches it never sees a part. Raises OSError."""
+    """Write a file as a whole: a sidecar that watches it never sees a part. Raises OSError.
+
+    Its mode stays as it was. A pipe or a device is written to, not replaced.
+    """
+    mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
+        path.write_text(text, encoding="utf-8")
+        return
     target = path.resolve()
     beside = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         beside.write_text(text, encoding="utf-8")
+        if mode is not None:
+            beside.chmod(stat.S_IMODE(mode))
         beside.replace(target)
     except OSError:
         beside.unlink(missing_ok=True)
