@@ -129,6 +129,32 @@ def test_header_says_what_the_map_was_made_with(by: Any) -> None:
     assert rendered(PATHS, was) == made
 
 
+@pytest.mark.parametrize("before", ["# Ours.\n\n", "---\n", "\n# yamllint disable\n---\n"])
+def test_header_is_found_below_what_people_put_before_it(before: str) -> None:
+    """A licence, a linter's comment, a document mark."""
+    made = rendered(PATHS, BY)
+    assert read_map((before + made).encode()).plan == read_map(made.encode()).plan is not None
+
+
+def test_no_scheme_of_a_document_is_taken_for_the_header() -> None:
+    """Comments below the header's end are the document's."""
+    schemes = {"securitySchemes": {"options": {"type": "http", "scheme": "basic"}}}
+    item = {"get": {"security": [{"options": ["--superset"]}, CLIENT]}}
+    made = rendered({"/a": item}, BY, components=schemes)
+    assert "\n# options: --superset" in made
+    was = read_map(made.encode()).plan
+    assert was is not None
+    assert not was.superset
+
+
+def test_line_ends_of_another_system_are_no_difference() -> None:
+    """Git may have put them there."""
+    made = rendered(PATHS, BY)
+    assert "# Without a route:" in made
+    other = read_map(made.replace("\n", "\r\n").encode())
+    assert differences(read_map(made.encode()), other) == []
+
+
 def lines(paths: dict[str, Any], by: Any = BY) -> MapFile:
     return read_map(rendered(paths, by).encode())
 

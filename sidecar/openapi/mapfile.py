@@ -58,7 +58,7 @@ def read_map(raw: bytes) -> MapFile:
             None, flaws=tuple(flaws) or (Flaw(1, "(file)", "is no list of routes; name another file"),)
         )
     lines: dict[tuple[str, str], Line] = {}
-    text = raw.decode("utf-8-sig").split("\n")
+    text = raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     for line in (*_mapped(tree.value), *_unmapped(text)):
         lines.setdefault((line.method, shape(line.path)), line)
     return MapFile(_plan(text), lines)
@@ -99,9 +99,12 @@ def _unmapped(text: list[str]) -> list[Line]:
 
 
 def _field(text: list[str], name: str) -> str | None:
-    """What stands behind a name in the header, which ends where the comments do."""
+    """What stands behind a name in the header, which ends where the first document's part begins.
+
+    People may have put comments of their own, blank lines or `---` before it.
+    """
     for line in text:
-        if not line.startswith("#"):
+        if line.startswith(f"# {SECTION} ") or not (line in ("", "---") or line.startswith("#")):
             return None
         if line.startswith(f"# {name}"):
             return line[len(name) + 2 :].strip()
