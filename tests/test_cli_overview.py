@@ -48,6 +48,29 @@ def test_inferred_scopes_are_said_to_be(config: Path) -> None:
     assert "inferred from" not in told
 
 
+def test_default_scope_is_not_said_to_be_made_of_a_persons(tmp_path: Path) -> None:
+    """The commercial cloud issues an application no other."""
+    assert call("routes", *OPTIONS, "--default-scope", "--out", tmp_path / "map.yaml", *OURS).exit_code == 0
+    told = why(write(tmp_path, configuration(BY)), "GET", "/knowledge/contentmgr/v4/prompts/prompttemplates")
+    assert "- .default is the one scope of an application there (--default-scope)\n" in told
+    assert "app. before" not in told
+
+
+def test_preferred_persona_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
+    """The first in the order of preference is not always the one that was taken."""
+    security = [{"oAuthOnBehalfOfUser": []}, {"oAuthClient": [".default"]}]
+    root = {
+        "openapi": "3.0.0",
+        "servers": [{"url": "/knowledge/portalmgr/v4"}],
+        "paths": {"/a": {"get": {"security": security}}},
+    }
+    document = write(tmp_path, root, "api.yaml")
+    assert call("routes", *OPTIONS, "--out", tmp_path / "map.yaml", document).exit_code == 0
+    told = why(write(tmp_path, configuration(BY)), "GET", f"{BASE}/a")
+    assert "- obo_user is preferred, but cannot be used: its scopes are missing" in told
+    assert told.index("obo_user is preferred") < told.index("of those app is the first")
+
+
 def test_credential_changed_by_hand_is_noticed(config: Path) -> None:
     """The order of preference did not decide that."""
     path = config.parent / "map.yaml"
