@@ -78,6 +78,19 @@ def test_questions_are_asked_for_what_is_not_given(folder: Path) -> None:
     assert found.client.id == "x", "the default is the environment's EGAIN_CLIENT_ID"
 
 
+def test_documents_are_asked_for_again_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is wrong costs no other answer; ~ and quotes are as in a shell."""
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "my api.yaml").write_bytes(OURS[0].read_bytes())
+    answers = ["ai", TENANT, "app", "x", "~/secret", "missing.yaml", "'my api.yaml", ".", "'~/my api.yaml'"]
+    result = call("init", "--out", "conf", stdin="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    assert "there is no file 'missing.yaml'" in result.stderr
+    assert "a quotation mark is not closed" in result.stderr
+    assert "still to be put right" not in result.stdout
+    assert load(folder / "conf" / "sidecar.yaml").config.routes
+
+
 def test_secret_may_be_in_the_environment(folder: Path) -> None:
     """Named, never read."""
     result = call(
@@ -114,6 +127,8 @@ def test_nothing_is_overwritten_unasked(folder: Path) -> None:
         (["--metadata", "http://example.com/y"], "no https:// URL"),
         (["--api-host", "a/b", "--cloud", "ai", "--tenant", "T", "--personas", "app", "--client-id", "x",
           "--secret-env", "B"], "write a host name"),
+        (["--cloud", "ai", "--tenant", "T", "--personas", "app", "--client-id", "x", "--secret-env", "A B"],
+         "name of an environment variable"),
     ],
 )  # fmt: skip
 def test_wrong_options_exit_2(arguments: list[str], said: str, folder: Path) -> None:
@@ -140,7 +155,7 @@ def test_wrong_document_leaves_no_configuration(folder: Path) -> None:
         "secret",
     )
     assert call("init", *options, "bad.yaml").exit_code == 2
-    assert not (folder / "sidecar.yaml").exists()
+    assert sorted(one.name for one in folder.iterdir()) == ["bad.yaml", "secret"], "not even a folder"
 
 
 def test_metadata_file_answers_questions(folder: Path) -> None:
@@ -157,6 +172,7 @@ def test_metadata_of_the_commercial_cloud_is_recognised() -> None:
     """By paths and query; the token query is written by itself."""
     found = recognised(COMMERCIAL)
     assert found.scope_prefix == "https://api.egain.cloud/auth/"
+    assert recognised({"tenantPrefix": "TMPROD"}).scope_prefix is None
     assert found.api_host == "api-emea.egain.cloud"
     assert {persona: url.split("/")[2] for persona, url in found.token_urls.items()} == {
         "app": "login.egain.cloud",

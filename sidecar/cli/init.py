@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,8 +61,7 @@ def init(given: Given) -> None:
         default_scope=answers.default_scope,
     )
     try:
-        route_map.parent.mkdir(parents=True, exist_ok=True)
-        routes.write_map(specs, plan, route_map)
+        routes.write_map(specs, plan, route_map, make_folder=True)
         routes.replace_file(config, starter.configuration(answers))
     except OSError as error:
         raise click.UsageError(f"{given.folder} cannot be written to ({error.strerror or 'error'})") from None
@@ -149,15 +149,31 @@ def _ask(
 def _secret(given: Given) -> Mapping[str, str]:
     """Where the secret is; a relative path, given from here, as it is from the configuration."""
     if given.secret is not None and "env" in given.secret:
-        return given.secret
+        return {"env": _ask("secret-env", "", given.secret["env"], None, _variable)}
     said = given.secret["file"] if given.secret is not None else None
-    where = _ask("secret-file", "File with the client secret", said, _SECRET_FILE, _path)
+    where = os.path.expanduser(_ask("secret-file", "File with the client secret", said, _SECRET_FILE, _path))
     return {"file": where if Path(where).is_absolute() else os.path.relpath(where, given.folder)}
 
 
 def _specs() -> tuple[Path, ...]:
     said = "OpenAPI documents, separated by blanks"
-    return tuple(map(Path, _ask("spec", said, None, None, str).split()))
+    return tuple(_paths(_ask("spec", said, None, None, _existing)))
+
+
+def _paths(text: str) -> list[Path]:
+    """As a shell reads them: names with blanks in quotes, ~ for the home folder."""
+    return [Path(os.path.expanduser(word)) for word in shlex.split(text)]
+
+
+def _existing(text: str) -> str:
+    """Asked again right away, not after all the other questions."""
+    try:
+        wrong = [path for path in _paths(text) if not path.exists() or path.is_dir()]
+    except ValueError:
+        raise click.BadParameter("a quotation mark is not closed") from None
+    if wrong:
+        raise click.BadParameter(f"there is no file {output.quotable(str(wrong[0]))}")
+    return text
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
@@ -172,6 +188,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
 _name = _matching(_NAME, "write letters, digits, dots, dashes and underscores only")
 _text = _matching(_TEXT, "write visible characters without blanks")
 _path = _matching(re.compile(r"[^\x00-\x1f\x7f\"]+"), "write the path of a file")
+_variable = _matching(re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "write the name of an environment variable")
 _cloud = _matching(re.compile("ai|commercial"), "write ai or commercial")
 
 

@@ -97,7 +97,7 @@ def recognised(found: object) -> Metadata:
         if not _SOUND.fullmatch(text):
             continue
         if "prefix" in name.lower():
-            prefix = prefix or text
+            prefix = prefix or (text if text.startswith("https://") else None)
         elif text.startswith("https://"):
             tenant = tenant or next(iter(_TENANT.findall(text)), None)
             for persona in _personas(text):
