@@ -106,6 +106,16 @@ def test_references_lead_to_paths_and_schemes() -> None:
     assert (one.id, one.security.alternatives[0].persona) == ("x", "app")
 
 
+def test_members_beside_the_reference_of_a_path_count() -> None:
+    """Its own operations, and that all of it is internal."""
+    item = {"$ref": "#/components/pathItems/a", "x-internal": True, "post": {"operationId": "own"}}
+    components = {"pathItems": {"a": {"get": {"operationId": "there"}, "post": {"operationId": "hidden"}}}}
+    found = doc({"/a": item}, components=components).operations
+    assert {(one.method, one.id, one.internal) for one in found} == {
+        ("GET", "there", True), ("POST", "own", True),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("pointer", ["#/paths/~1a", "#/nowhere", "#x", "#/info/title/x"])
 def test_reference_that_leads_nowhere_costs_its_path_only(pointer: str) -> None:
     """A circle, too; with a warning that has the line."""

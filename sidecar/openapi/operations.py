@@ -103,6 +103,7 @@ class _Walk:
                     Flaw(line, f"the $ref of {shown(path)} {error}; its operations are left out")
                 )
                 continue
+            item = _beside(written, item)
             for method, found in item.items() if isinstance(item, Entry) else ():
                 if method in METHODS and isinstance(found, Entry) and isinstance(item, Entry):
                     yield self._operation(method.upper(), path, item, found)
@@ -129,6 +130,15 @@ class _Walk:
             if isinstance(first, Entry) and isinstance(url := first.get("url"), str):
                 return _path_of(url[:MAX_TEXT], first.get("variables"))
         return ""
+
+
+def _beside(written: Value, item: Value) -> Value:
+    """A path's `$ref` may have members beside it, which come first: the operations of both are there."""
+    if item is written or not isinstance(written, Entry) or not isinstance(item, Entry):
+        return item
+    both = Entry(written.line)
+    both.update({**item, **written})
+    return both
 
 
 def _internal(marked: Entry) -> bool:
