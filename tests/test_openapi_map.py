@@ -96,6 +96,29 @@ def test_two_operations_for_the_same_requests_are_one_route() -> None:
     assert "# GET /knowledge/portalmgr/v4/a/{c} (x): stands for the same requests as GET" in text
 
 
+def test_neighbour_that_gets_the_requests_of_an_unmapped_operation_is_named() -> None:
+    """Only where it really would: the path decides first, then the method."""
+    template = {"get": {"security": [CLIENT]}, "put": {"security": [CLIENT]}}
+    text = rendered(
+        {
+            "/a/{id}": template,
+            "/a/user": {"get": {"security": [ANONYMOUS_READ]}, "post": {"security": [ANONYMOUS_READ]}},
+            "/a/me": {"get": {"security": [ANONYMOUS_READ]}, "put": {"security": [CLIENT]}},
+        },
+        BY,
+    )
+    base = "/knowledge/portalmgr/v4/a"
+    needs = "needs anonymous [knowledge.portalmgr.read]"
+    assert text.partition("# Without a route:\n")[2].splitlines() == [
+        f"# GET {base}/me: {needs}",
+        f"# GET {base}/user: {needs}; until it has a route, GET {base}/{{id}} gets its requests",
+        f"# POST {base}/user: {needs}",
+    ]
+    other = text.replace(f"; until it has a route, GET {base}/{{id}} gets its requests", "")
+    assert other != text
+    assert differences(read_map(text.encode()), read_map(other.encode())) == [], "it has not changed itself"
+
+
 def test_titles_cannot_begin_a_line() -> None:
     """Whatever a document is called, the map has no more routes than it has operations."""
     evil = "x\n- path: /evil\n  credential: app\r- path: /evil2\u2028- path: /evil3"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from sidecar.openapi.choosing import Mapped, Plan, Unmapped, choose
 from sidecar.openapi.operations import Document, Operation
-from sidecar.routing.routes import segments, shape
+from sidecar.routing.routes import RouteTable, segments, shape
 
+MEANWHILE = "; until it has a route, "
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -43,7 +44,22 @@ def collect(documents: Iterable[tuple[str, Document]], plan: Plan) -> list[Secti
                 unmapped.append(found)
         internal = len(document.operations) - len(wanted)
         sections.append(Section(file, document, tuple(mapped), tuple(unmapped), internal))
-    return sections
+    return _with_takers(sections)
+
+
+def _with_takers(sections: list[Section]) -> list[Section]:
+    """Said of an operation without a route: which one gets its requests, as `/a/{id}` gets those for `/a/user`."""
+    every = [one.operation for section in sections for one in section.mapped]
+    table = RouteTable((one.path, (one.method,), one) for one in every)
+
+    def told(one: Unmapped) -> Unmapped:
+        methods = table.find(one.operation.path)
+        taker = methods.find(one.operation.method) if methods is not None else None
+        if taker is None or shape(taker.path) == shape(one.operation.path):
+            return one
+        return replace(one, reason=f"{one.reason}{MEANWHILE}{taker.method} {taker.path} gets its requests")
+
+    return [replace(section, unmapped=tuple(map(told, section.unmapped))) for section in sections]
 
 
 def _place(operation: Operation) -> tuple[list[str], int]:

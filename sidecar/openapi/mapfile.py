@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sidecar.config.document import Flaw, Node, parse
 from sidecar.openapi.choosing import Plan
+from sidecar.openapi.collecting import MEANWHILE
 from sidecar.openapi.personas import PERSONAS, Persona
 from sidecar.openapi.rendering import CREDENTIALS, OPTIONS, PREFER, SECTION, SOURCE, UNMAPPED
 from sidecar.routing.routes import shape
@@ -94,7 +95,7 @@ def _unmapped(text: list[str]) -> list[Line]:
         inside = line == UNMAPPED or (inside and line != "")
         match = _UNMAPPED.fullmatch(line) if inside else None
         if match is not None and match[2].startswith("/"):
-            found.append(Line(match[1], match[2], match[3], f"no route: {match[4]}"))
+            found.append(Line(match[1], match[2], match[3], f"no route: {match[4].partition(MEANWHILE)[0]}"))
     return found
 
 
