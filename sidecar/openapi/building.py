@@ -86,7 +86,8 @@ def merge(entry: Entry, merged: Value) -> None:
 
 def shown(text: str, most: int = 80) -> str:
     """A text of a document in one line, so that it can be quoted anywhere."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:most]
+    line = " ".join(text.split())[:most]
+    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
 
 
 def texts(value: Value) -> Iterable[str]:

@@ -7,6 +7,7 @@ credential can call. Knows nothing of files.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ def _why_not(operation: Operation, alternative: Alternative, plan: Plan) -> str 
         return "the document names no scope"
     if (flaw := flaw_of(scopes)) is not None:
         return flaw
-    return next((why for one in scopes if (why := misfit(alternative.persona, one)) is not None), None)
+    return _misfit(alternative.persona, scopes)
+
+
+@functools.lru_cache(maxsize=1024)  # operations repeat the same few lists
+def _misfit(persona: Persona, scopes: tuple[str, ...]) -> str | None:
+    return next((why for one in scopes if (why := misfit(persona, one)) is not None), None)
 
 
 def _scopes(operation: Operation, alternative: Alternative, plan: Plan) -> tuple[tuple[str, ...], bool]:

@@ -5,6 +5,7 @@ Owns reading `security` and cleaning scopes. Which alternative is taken is choos
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -108,6 +109,7 @@ def _malformed(requirement: Entry) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=1024)  # operations repeat the same few lists
 def flaw_of(scopes: tuple[str, ...]) -> str | None:
     """Why scopes cannot be asked for, if they cannot."""
     for scope in scopes:
