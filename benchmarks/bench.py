@@ -46,7 +46,7 @@ class Plan:
 
     @staticmethod
     def of(*, quick: bool, rounds: int) -> Plan:
-        return Plan(1, 1, 1, 1, 500, 1) if quick else Plan(rounds, 4, 8, rounds, 10_000, 3)
+        return Plan(1, 1, 1, 1, 500, 1) if quick else Plan(rounds, 4, 5, rounds, 10_000, 3)
 
 
 class Bench:
