@@ -72,6 +72,11 @@ class App:
     def draining(self) -> bool:
         return self.proxy.draining
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that callers have not taken yet."""
+        return self.listener.unsent + self.proxy.outbox.size
+
     def missing(self) -> Sequence[str]:
         return self._store.missing()
 

@@ -33,6 +33,7 @@ async def run(path: Path, loaded: Loaded) -> None:
 
     def stop() -> None:
         if stopping.is_set():
+            logs.flush()
             os._exit(0)  # asked a second time: at once
         stopping.set()
 
@@ -72,7 +73,7 @@ async def drain(app: App) -> None:
     logs.get("process").info("draining", in_flight=app.metrics.in_flight)
     while (moment := now()) - began < shutdown.drain_timeout:
         quiet_for = moment - max(began, app.proxy.last_arrival)
-        if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet and not app.listener.unsent:
+        if app.metrics.in_flight == 0 and quiet_for >= shutdown.quiet and not app.unsent:
             break
         await asyncio.sleep(_LOOK_IF_QUIET)
     logs.get("process").info("stopped", cut=app.metrics.in_flight)

@@ -15,7 +15,7 @@ import pytest
 
 from sidecar.cli import process
 from tests.commands import call, write
-from tests.harness import DEADLINE, configuration
+from tests.harness import DEADLINE, OK, RawUpstream, Talk, configuration, until
 from tests.log_state import _restored_logging  # noqa: F401  (autouse)
 
 DOUBTFUL = {
@@ -139,3 +139,54 @@ async def test_bug_of_any_command_is_one_line(tmp_path: Path) -> None:
     (line,) = err.decode().splitlines()
     assert json.loads(line)["exception_type"] == "KeyError"
     assert "SECRET" not in line
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["in a task", "without a task"])
+async def test_request_that_the_drain_cuts_has_its_line(tmp_path: Path, warm: bool) -> None:
+    """Every request ends in one line, also the last one, and nothing that was gathered is lost at the exit."""
+    hold = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        if talk.request.target == "/slow":
+            await hold.wait()
+        await talk.send(OK)
+
+    async with RawUpstream(script).running() as upstream:
+        mapping = configuration(upstream.url, shutdown={"quiet": "10ms", "drain_timeout": "300ms"})
+        child = await started("run", str(write(tmp_path, mapping)))
+        assert child.stderr is not None
+        async with asyncio.timeout(DEADLINE):
+            host, _, port = json.loads(await child.stderr.readline())["proxy"].rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for target in ("/first", "/slow") if warm else ("/slow",):
+                writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                if target != "/slow":
+                    await reader.readexactly(len(OK))
+            await until(lambda: upstream.requests and upstream.requests[-1].target == "/slow")
+            child.send_signal(signal.SIGTERM)
+            said = [json.loads(line) for line in (await child.stderr.read()).splitlines()]
+            assert await child.wait() == 0
+        writer.close()
+        hold.set()
+    statuses = [line["status"] for line in said if line["event"] == "request"]
+    assert statuses == ([200, 499] if warm else [499])
+
+
+async def test_second_signal_loses_no_line(tmp_path: Path) -> None:
+    """It ends at once, but what was served was told."""
+    async with RawUpstream().running() as upstream:
+        mapping = configuration(upstream.url, shutdown={"quiet": "10s", "drain_timeout": "20s"})
+        child = await started("run", str(write(tmp_path, mapping)))
+        assert child.stderr is not None
+        async with asyncio.timeout(DEADLINE):
+            host, _, port = json.loads(await child.stderr.readline())["proxy"].rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            child.send_signal(signal.SIGTERM)
+            assert b'"draining"' in await child.stderr.readline()
+            writer.write(b"GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await reader.readuntil(b"ok")
+            child.send_signal(signal.SIGTERM)
+            said = [json.loads(line) for line in (await child.stderr.read()).splitlines()]
+            assert await child.wait() == 0
+        writer.close()
+    assert [line["event"] for line in said] == ["request"]

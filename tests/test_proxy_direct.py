@@ -214,6 +214,31 @@ async def test_requests_behind_one_under_way_wait_their_turn(
     assert [answer.body for answer in answers[:3]] == [b"/app/1", b"/app/2", b"/app/3abc"]
 
 
+async def test_caller_that_stops_reading_is_let_go(
+    egain: StandIn, upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """Its answer was handed over whole; when it takes no more of it for idle_timeout, the connection ends."""
+    body = b"x" * 60_000
+    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    mapping = with_tokens(egain, upstream.url, tmp_path, upstream={"idle_timeout": "300ms"})
+    async with sidecar(mapping, tmp_path) as proxy:
+        await until(lambda: not proxy.app.missing())
+        caller = await proxy.caller()
+        caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        while not any(connection.writing_paused for connection in proxy.app.listener.connections):
+            served = proxy.app.proxy.last_arrival
+            caller.writer.write(GET)
+            await until(lambda: proxy.app.proxy.last_arrival > served)  # noqa: B023
+            await until(
+                lambda: (
+                    proxy.app.metrics.in_flight == 0
+                    or any(connection.writing_paused for connection in proxy.app.listener.connections)
+                )
+            )
+        await until(lambda: not proxy.app.listener.connections)
+        await until(lambda: proxy.app.metrics.in_flight == 0)
+
+
 async def test_draining_says_close_and_closes(caller: Caller, proxy: Sidecar) -> None:
     """The last answer on the connection tells the caller so."""
     proxy.app.proxy.draining = True

@@ -106,6 +106,8 @@ def test_plain_answer_is_the_one_that_llhttp_gives(lines: list[bytes]) -> None:
         whole(b"Content-Length: 2", b"Content-Length: 3"),
         whole(b"Content-Length: +2"),
         whole(b"Content-Length: 2 "),
+        whole(b"Content-Length: " + b"0" * 5000 + b"2"),
+        whole(b"Content-Length: 2", b"X-A:  two spaces"),
         whole(b"Content-Length: 1"),
         whole(b"Content-Length: 3"),
         whole(b"Content-Length : 2"),

@@ -49,6 +49,8 @@ def serve(path: Path, loaded: Loaded) -> None:
     except Exception as bug:
         logs.uncaught(type(bug), bug, bug.__traceback__)
         raise SystemExit(1) from None
+    finally:
+        logs.flush()
 
 
 def demonstrate(port: int) -> None:

@@ -5,7 +5,7 @@ is written for every request.
 """
 
 from sidecar.digest import subject_digest
-from sidecar.logs.loggers import Format, Level, configure, get, uncaught
+from sidecar.logs.loggers import Format, Level, configure, flush, get, uncaught
 from sidecar.logs.requests import RequestLog
 from sidecar.logs.tokens import Tee, TokenLog
 
@@ -16,6 +16,7 @@ __all__ = [
     "Tee",
     "TokenLog",
     "configure",
+    "flush",
     "get",
     "subject_digest",
     "uncaught",

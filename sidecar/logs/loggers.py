@@ -62,6 +62,9 @@ class _FromLogging(logging.Handler):
             self._sink.lost += 1
 
 
+_sink: Sink | None = None  # the one in use
+
+
 def configure(
     level: Level = "info",
     format: Format = "json",
@@ -73,7 +76,9 @@ def configure(
 
     Returns the request log, which is off when `requests` is false or the level is above info.
     """
-    sink = Sink(stream if stream is not None else sys.stderr)
+    global _sink
+    flush()
+    sink = _sink = Sink(stream if stream is not None else sys.stderr)
     clock = clock or SystemClock()
     console = format == "console"
     log = (ConsoleRequestLog if console else RequestLog)(
@@ -96,6 +101,12 @@ def configure(
     root.setLevel(max(_LEVELS[level], logging.INFO))
     logging.getLogger("aiohttp.access").disabled = True  # has the query string; the request log has not
     return log
+
+
+def flush() -> None:
+    """Write what is gathered: the process ends, or another sink takes over."""
+    if _sink is not None:
+        _sink.flush()
 
 
 def get(name: str) -> FilteringBoundLogger:

@@ -42,8 +42,8 @@ class Sink:
         self._write(line, 1)
 
     def flush(self) -> None:
-        """Write what was gathered."""
-        if self._gathered:
+        """Write what was gathered, and what the pipe did not take the last time."""
+        if self._gathered or self._rest:
             lines, self._gathered = self._gathered, []
             self._write("".join(lines), len(lines))
 

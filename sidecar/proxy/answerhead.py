@@ -38,6 +38,7 @@ def _kind(name: bytes) -> int:
 
 
 _OK = b"HTTP/1.1 200 OK"
+_MAX_DIGITS = 18  # of a length that is no larger than anything there is
 _KEPT_ALIVE = b"Connection: keep-alive"
 
 
@@ -60,7 +61,9 @@ def plain(data: bytes, max_head_bytes: int) -> tuple[bytes, int] | None:
     for line in lines:
         name, _, value = line.partition(b": ")
         kind = _known.get(name)
-        if kind == _CONTENT_LENGTH and length < 0 and value.isdigit():
+        if value[:1] == b" " or value[:1] == b"\t":
+            return None  # llhttp takes it off
+        if kind == _CONTENT_LENGTH and length < 0 and value.isdigit() and len(value) <= _MAX_DIGITS:
             length = int(value)
         elif line == _KEPT_ALIVE and not kept_alive:
             kept_alive = True

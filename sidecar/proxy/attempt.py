@@ -32,6 +32,11 @@ _IDEMPOTENT = frozenset(
 )  # RFC 9110 9.2.2
 
 
+_GATHERED = (
+    32 * 1024
+)  # bytes of an answer that may wait for the end of the turn; half of what makes a transport pause
+
+
 class Outcome(Enum):
     """How an attempt ended."""
 
@@ -201,7 +206,8 @@ class Attempt:
             transport = self._caller.transport
             if transport is not None:
                 data = out[0] if len(out) == 1 else b"".join(out)
-                if self._passed:  # all there is of the answer
+                # What could make the caller's connection pause is written now: whether it did is asked next.
+                if self._passed and len(data) <= _GATHERED and not transport.get_write_buffer_size():
                     self._exchange.proxy.outbox.put(transport, data)
                 else:
                     transport.write(data)

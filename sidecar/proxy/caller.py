@@ -89,6 +89,9 @@ class CallerConnection(PiecewiseHandler):
 
     def hand_over(self, exchange: Exchange, message: RawRequestMessage, payload: StreamReader) -> None:
         """It cannot be ended here after all: aiohttp's task goes on with it."""
+        if self._resting is None or self._resting.done():  # the task is gone: the server is shutting down
+            exchange.abandon()
+            return
         self._begun = exchange
         self._messages.appendleft((message, payload))
         self._wake()
@@ -97,6 +100,10 @@ class CallerConnection(PiecewiseHandler):
         """A request was served to its end without aiohttp's task."""
         self.exchange = None
         self._next_keepalive_close_time = now() + KEEPALIVE_TIMEOUT
+        if self._keepalive and self._keepalive_handle is None:  # it came due while the request was under way
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
         if self._parser is not None:
             self._parser.message_consumed()
         self._waiter, self._resting = self._resting, None

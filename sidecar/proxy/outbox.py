@@ -25,6 +25,11 @@ class Outbox:
             self._loop.call_soon(self._send)
         self._gathered.append((transport, data))
 
+    @property
+    def size(self) -> int:
+        """Bytes that are gathered at this moment."""
+        return sum(len(data) for _, data in self._gathered)
+
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
         for transport, data in gathered:
