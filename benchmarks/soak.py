@@ -134,7 +134,8 @@ async def main(rate: float, minutes: float, lifetime: float) -> Report:
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     with tempfile.TemporaryDirectory(prefix="auth-sidecar-soak-") as folder, stand_in(lifetime) as egain:
-        config = write_config(Path(folder), egain.config, egain.secret)
+        # The demo's log is quiet; here it is written, as in a pod, and told where the sidecar listens.
+        config = write_config(Path(folder), {**egain.config, "log": {"level": "info"}}, egain.secret)
         return await soak(egain, config, rate, minutes * 60)
 
 
