@@ -23,8 +23,9 @@ from aiohttp.streams import StreamReader
 from sidecar.clock import now
 from sidecar.errors import InternalError, Refusal
 from sidecar.proxy import problems
-from sidecar.proxy.attempt import Attempt, Outcome
+from sidecar.proxy.attempt import Attempt
 from sidecar.proxy.mapgap import Gap
+from sidecar.proxy.relay import Outcome
 from sidecar.proxy.request import Request
 
 if TYPE_CHECKING:

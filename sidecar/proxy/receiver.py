@@ -1,6 +1,6 @@
 """Between the upstream's connection and the exchange it serves: how far an answer is, and who is told of it.
 
-Owns the words the two sides speak. answer.py tells, attempt.py is told.
+Owns the words the two sides speak. answer.py tells, relay.py is told.
 """
 
 from __future__ import annotations
