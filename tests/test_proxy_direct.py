@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.demo.standin import StandIn
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.relay import Outcome
 from tests.harness import (
     OK,
     Caller,
@@ -237,6 +238,25 @@ async def test_caller_that_stops_reading_is_let_go(
             )
         await until(lambda: not proxy.app.listener.connections)
         await until(lambda: proxy.app.metrics.in_flight == 0)
+
+
+async def test_connection_given_back_is_not_ended_twice(
+    caller: Caller, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that leaves while its request is being handed over must not take another one's connection with it."""
+    settled = Exchange.settled
+
+    def ended_twice(exchange: Exchange, outcome: Outcome) -> None:
+        attempt = exchange._attempt
+        assert attempt is not None
+        settled(exchange, outcome)
+        attempt.end()
+        attempt.pause_reading()
+
+    monkeypatch.setattr(Exchange, "settled", ended_twice)
+    for number in range(3):
+        assert (await caller.ask(f"/app/{number}")).body == b"ok"
+    assert upstream.connections == 1
 
 
 async def test_draining_says_close_and_closes(caller: Caller, proxy: Sidecar) -> None:

@@ -102,6 +102,8 @@ class Attempt(Relay):
         return None
 
     def resume_reading(self) -> None:
+        if self._ended:
+            return
         if self._connection.deadline is not None:
             self._connection.deadline = now() + self._exchange.serving.idle_timeout
         self._connection.resume_reading()

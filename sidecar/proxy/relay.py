@@ -45,6 +45,7 @@ class Relay:
         "_chunked",
         "_complaint",
         "_connection",
+        "_ended",
         "_exchange",
         "_last",
         "_left",
@@ -66,6 +67,7 @@ class Relay:
         self._connection = connection
         self._outcome: asyncio.Future[Outcome] | None = None  # of whoever waits; None: the exchange is called
         self._settled = False
+        self._ended = False  # the connection is no longer ours
         self._complaint: Complaint | None = None  # about the token's scopes: a 403 is read along
         self._passed = False  # ... and what is left to be done is to write it out
         self._upload: asyncio.Task[None] | None = None
@@ -178,14 +180,20 @@ class Relay:
 
     def pause_reading(self) -> None:
         """The caller reads slower than the upstream sends."""
-        self._left = self._caller.unsent
-        self._connection.pause_reading()
+        if not self._ended:
+            self._left = self._caller.unsent
+            self._connection.pause_reading()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """No more of it: the connection is given back, or closed when it is in the middle of something."""
-        self._settled = True
+        """No more of it: the connection is given back, or closed when it is in the middle of something.
+
+        Only the first time: given back, it may serve somebody else by now.
+        """
+        if self._ended:
+            return
+        self._ended = self._settled = True
         self._connection.end(request_sent=self._exchange.body.sent)
 
     def _settle(self, how: Outcome | Refusal, cause: BaseException | None = None) -> None:
