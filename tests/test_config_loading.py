@@ -590,6 +590,31 @@ def test_a_variable_may_be_a_number_where_one_is_wanted(write: Path, written: st
     assert loaded(write, changed("max_cached: 100", f"max_cached: {written}")).config.tokens.max_cached == 7
 
 
+ADDRESSES = {"AUTH_SIDECAR_LISTEN": "127.0.0.1:8085", "AUTH_SIDECAR_ADMIN": "0.0.0.0:8086"}
+
+
+@pytest.mark.parametrize("key", ["listen", "admin"])
+def test_an_address_the_file_does_not_name_comes_from_the_environment(write: Path, key: str) -> None:
+    """A pod says where its probes look, and any file fits into it."""
+    written = f"{key}: 127.0.0.1:{8080 if key == 'listen' else 8081}\n"
+    config = load(put(write, changed(written, "")), ADDRESSES).config
+    assert str(getattr(config, key)) == ADDRESSES[f"AUTH_SIDECAR_{key.upper()}"]
+
+
+def test_an_address_in_the_file_beats_the_environment(write: Path) -> None:
+    """What is written is meant."""
+    config = load(put(write, BASE), ADDRESSES).config
+    assert (str(config.listen), str(config.admin)) == ("127.0.0.1:8080", "127.0.0.1:8081")
+
+
+def test_a_wrong_address_in_the_environment_is_named_after_its_variable(write: Path) -> None:
+    """Nothing in the file would show where it comes from."""
+    with pytest.raises(ConfigError) as refused:
+        load(put(write, changed("admin: 127.0.0.1:8081\n", "")), {"AUTH_SIDECAR_ADMIN": "everywhere"})
+    (problem,) = refused.value.problems
+    assert problem.key == "admin (from AUTH_SIDECAR_ADMIN)"
+
+
 def test_relative_paths_start_at_the_file_they_stand_in(write: Path) -> None:
     """A secret's path comes out absolute, wherever the process runs."""
     config = loaded(write, BASE).config

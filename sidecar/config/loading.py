@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sidecar.config import checks, persona
-from sidecar.config.draft import Draft, Stamp
+from sidecar.config.draft import Draft, Spot, Stamp
 from sidecar.config.environment import expander
 from sidecar.config.schema import Config
 from sidecar.config.wording import Complaint, Loc, complaints, key_path
@@ -24,6 +24,10 @@ from sidecar.errors import ConfigError, Problem
 
 # Stands in for an upstream that is wrong or missing while the rest is checked; never leaves this module.
 _ANY_UPSTREAM = {"url": "https://upstream.invalid"}
+
+# What stands in for an address the file does not name: probes and app have to find the sidecar where whoever
+# wrote the pod says, whatever file somebody else gave it.
+_ADDRESSES = {"listen": "AUTH_SIDECAR_LISTEN", "admin": "AUTH_SIDECAR_ADMIN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     draft = Draft(expander(environ))
     if not draft.read(Path(path)):
         raise ConfigError(_in_order(draft.problems, draft), draft.stamps)
+    _place(draft, environ)
     flawed = draft.flawed()
     config, wrong = _convert(draft.data, {"base": Path(path).absolute().parent})
     found = [one for one in wrong if one.loc not in flawed]
@@ -54,6 +59,14 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     warnings = [_problem(one, draft) for one in persona.warnings(config)]
     places = {key_path(loc): (spot.file, spot.line) for loc, spot in draft.spots.items() if loc}
     return Loaded(config, tuple(_in_order(warnings, draft)), tuple(draft.files), places, draft.stamps)
+
+
+def _place(draft: Draft, environ: Mapping[str, str]) -> None:
+    """Take from the environment where to listen, if the file does not say."""
+    for key, name in _ADDRESSES.items():
+        if key not in draft.data and (address := environ.get(name)):
+            draft.data[key] = address
+            draft.spots[key,] = Spot(draft.spots[()].file, 1, f"{key} (from {name})")
 
 
 def _problem(complaint: Complaint, draft: Draft) -> Problem:
