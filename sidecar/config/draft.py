@@ -1,19 +1,19 @@
 """The files of a configuration, put together: one tree of plain values, and where each of them stands.
 
-Owns reading files, `include:` and the mapping from a key of the whole to file, line and key path. Knows one
-key only: `routes`.
+Owns reading files, `include:`, the mapping from a key of the whole to file, line and key path, and in which
+order problems are told. `Draft` is any file of settings; `RoutesDraft` knows one key, `routes`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sidecar.config.document import MAX_BYTES, WHOLE_FILE, Node, join, parse
-from sidecar.config.wording import Loc, nearest
+from sidecar.config.wording import Complaint, Loc, nearest
 from sidecar.errors import Problem
 
 _MAX_FILES = 100
@@ -38,7 +38,7 @@ class Spot(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """What the files say, before anybody has looked at the meaning."""
+    """What a file says, before anybody has looked at the meaning."""
 
     expand: Callable[[str], str]
     data: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Draft:
     stamps: dict[Path, Stamp | None] = field(default_factory=dict)
 
     def read(self, path: Path) -> bool:
-        """Read the main file and all it includes; False when there is nothing to go on with."""
+        """Read the file and all it includes; False when there is nothing to go on with."""
         display = str(path)
         self.spots[()] = Spot(display, 1, WHOLE_FILE)
         tree = self._tree(path, display, "", Spot(display, 1, WHOLE_FILE))
@@ -58,13 +58,7 @@ class Draft:
             self._wrong(Spot(display, tree.line, WHOLE_FILE), "is not a mapping; write KEY: VALUE lines")
             return False
         for key, node in tree.value.items():
-            if key == "routes" and isinstance(node.value, list):
-                self.spots["routes",] = Spot(display, node.line, key)
-                routes: list[Any] = []
-                self.data["routes"] = routes
-                self._routes(node.value, path, display, routes, 0)
-            else:
-                self.data[key] = self._plain(node, (key,), display, join("", key))
+            self._entry(key, node, path)
         return True
 
     def where(self, loc: Loc) -> Spot:
@@ -86,6 +80,24 @@ class Draft:
         known = {(problem.file, problem.key) for problem in self.problems}
         return {loc for loc, spot in self.spots.items() if loc and (spot.file, spot.key) in known}
 
+    def problem(self, complaint: Complaint) -> Problem:
+        """A complaint, with file and line."""
+        spot = self.where(complaint.loc)
+        message = complaint.message
+        if complaint.there is not None:
+            there = self.where(complaint.there)
+            message = message.replace("{there}", f"{there.file}:{there.line}")
+        return Problem(spot.file, spot.line, spot.key, message)
+
+    def in_order(self, problems: Iterable[Problem]) -> list[Problem]:
+        """By file as they are read, then by line; nothing twice."""
+        files = {spot.file: index for index, spot in enumerate(self.spots.values())}
+        return sorted(dict.fromkeys(problems), key=lambda p: (files.get(p.file, 0), p.line))
+
+    def _entry(self, key: str, node: Node, path: Path) -> None:
+        """Take one key of the file at `path`."""
+        self.data[key] = self._plain(node, (key,), str(path), join("", key))
+
     def _wrong(self, spot: Spot, message: str) -> None:
         self.problems.append(Problem(spot.file, spot.line, spot.key, message))
 
@@ -105,6 +117,28 @@ class Draft:
         for flaw in flaws:
             self._wrong(Spot(display, flaw.line, flaw.key), flaw.message)
         return tree
+
+    def _plain(self, node: Node, loc: Loc, display: str, key: str) -> Any:
+        """A node as plain values, noting where each stands."""
+        self.spots[loc] = Spot(display, node.line, key)
+        if isinstance(node.value, dict):
+            return {k: self._plain(v, (*loc, k), display, join(key, k)) for k, v in node.value.items()}
+        if isinstance(node.value, list):
+            return [self._plain(v, (*loc, i), display, join(key, i)) for i, v in enumerate(node.value)]
+        return node.value
+
+
+class RoutesDraft(Draft):
+    """A configuration: items of `routes` may be `include: FILE`."""
+
+    def _entry(self, key: str, node: Node, path: Path) -> None:
+        if key != "routes" or not isinstance(node.value, list):
+            super()._entry(key, node, path)
+            return
+        self.spots["routes",] = Spot(str(path), node.line, key)
+        routes: list[Any] = []
+        self.data["routes"] = routes
+        self._routes(node.value, path, str(path), routes, 0)
 
     def _routes(self, items: list[Node], path: Path, display: str, routes: list[Any], depth: int) -> None:
         for index, item in enumerate(items):
@@ -151,15 +185,6 @@ class Draft:
                 self._wrong(
                     Spot(display, tree.line, WHOLE_FILE), "is not a list of routes; write - path: ..."
                 )
-
-    def _plain(self, node: Node, loc: Loc, display: str, key: str) -> Any:
-        """A node as plain values, noting where each stands."""
-        self.spots[loc] = Spot(display, node.line, key)
-        if isinstance(node.value, dict):
-            return {k: self._plain(v, (*loc, k), display, join(key, k)) for k, v in node.value.items()}
-        if isinstance(node.value, list):
-            return [self._plain(v, (*loc, i), display, join(key, i)) for i, v in enumerate(node.value)]
-        return node.value
 
 
 def _same_file(path: Path, others: list[Path]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sidecar.config import checks, persona
-from sidecar.config.draft import Draft, Spot, Stamp
+from sidecar.config.draft import Draft, RoutesDraft, Spot, Stamp
 from sidecar.config.environment import expander
 from sidecar.config.schema import Config
 from sidecar.config.wording import Complaint, Loc, complaints, key_path
@@ -44,21 +44,21 @@ class Loaded:
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     """Read and check a configuration file. Raises ConfigError with every problem found."""
     environ = os.environ if environ is None else environ
-    draft = Draft(expander(environ))
+    draft = RoutesDraft(expander(environ))
     if not draft.read(Path(path)):
-        raise ConfigError(_in_order(draft.problems, draft), draft.stamps)
+        raise ConfigError(draft.in_order(draft.problems), draft.stamps)
     _place(draft, environ)
     flawed = draft.flawed()
     config, wrong = _convert(draft.data, {"base": Path(path).absolute().parent})
     found = [one for one in wrong if one.loc not in flawed]
     if config is not None:
         found += _independent(checks.check(config, environ), [*flawed, *(one.loc for one in wrong)])
-    problems = [*draft.problems, *(_problem(one, draft) for one in found)]
+    problems = [*draft.problems, *(draft.problem(one) for one in found)]
     if problems or config is None:
-        raise ConfigError(_in_order(problems, draft), draft.stamps)
-    warnings = [_problem(one, draft) for one in persona.warnings(config)]
+        raise ConfigError(draft.in_order(problems), draft.stamps)
+    warnings = [draft.problem(one) for one in persona.warnings(config)]
     places = {key_path(loc): (spot.file, spot.line) for loc, spot in draft.spots.items() if loc}
-    return Loaded(config, tuple(_in_order(warnings, draft)), tuple(draft.files), places, draft.stamps)
+    return Loaded(config, tuple(draft.in_order(warnings)), tuple(draft.files), places, draft.stamps)
 
 
 def _place(draft: Draft, environ: Mapping[str, str]) -> None:
@@ -67,21 +67,6 @@ def _place(draft: Draft, environ: Mapping[str, str]) -> None:
         if key not in draft.data and (address := environ.get(name)):
             draft.data[key] = address
             draft.spots[key,] = Spot(draft.spots[()].file, 1, f"{key} (from {name})")
-
-
-def _problem(complaint: Complaint, draft: Draft) -> Problem:
-    spot = draft.where(complaint.loc)
-    message = complaint.message
-    if complaint.there is not None:
-        there = draft.where(complaint.there)
-        message = message.replace("{there}", f"{there.file}:{there.line}")
-    return Problem(spot.file, spot.line, spot.key, message)
-
-
-def _in_order(problems: Iterable[Problem], draft: Draft) -> list[Problem]:
-    """By file as they are read, then by line; nothing twice."""
-    files = {spot.file: index for index, spot in enumerate(draft.spots.values())}
-    return sorted(dict.fromkeys(problems), key=lambda p: (files.get(p.file, 0), p.line))
 
 
 def _convert(data: dict[str, Any], context: dict[str, Any]) -> tuple[Config | None, list[Complaint]]:

@@ -21,18 +21,23 @@ _MAX_SIZE = 1 << 30
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_OCTAL = re.compile(r"0[0-7]{1,17}")
 _FLAGS = {"true": True, "false": False}
 
 
 class Bare(str):
-    """Text that looks like a number or a flag and stands without quotes, or came from the environment."""
+    """Text that looks like a number or a flag and stands without quotes, or came from the environment.
+
+    An octal number is Bare as well, so that who passes Kubernetes' own YAML on can tell `0444` from `"0444"`; no
+    field of a configuration takes one.
+    """
 
     __slots__ = ()
 
 
 def bare(text: str) -> str:
     """Mark text that a field for a number or a flag may convert."""
-    return Bare(text) if text in _FLAGS or _NUMBER.fullmatch(text) else text
+    return Bare(text) if text in _FLAGS or _NUMBER.fullmatch(text) or _OCTAL.fullmatch(text) else text
 
 
 def written(value: object) -> str | None:

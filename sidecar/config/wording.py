@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +18,7 @@ from sidecar.config.document import join
 
 Loc = tuple[str | int, ...]
 
-_GENERAL = "see docs/configuration.md"
+_GENERAL = "see {page}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known here: {', '.join(names)}" if names else "there is none"
 
 
-def complaints(error: ValidationError, model: type[BaseModel]) -> list[Complaint]:
-    """One complaint per wrong key."""
+def complaints(
+    error: ValidationError, model: type[BaseModel], page: str = "docs/configuration.md"
+) -> list[Complaint]:
+    """One complaint per wrong key; `page` describes the keys."""
     found: list[Complaint] = []
     misspelt: set[Loc] = set()
     missing: list[Complaint] = []
@@ -70,7 +72,8 @@ def complaints(error: ValidationError, model: type[BaseModel]) -> list[Complaint
         elif entry["type"] == "missing":
             missing.append(Complaint(loc, "is missing; add it"))
         else:
-            found.append(_complaint(loc, entry["type"], entry.get("ctx", {})))
+            complaint = _complaint(loc, entry["type"], entry.get("ctx", {}))
+            found.append(replace(complaint, message=complaint.message.replace("{page}", page)))
     # A misspelt required key is one mistake, not an unknown key and a missing one.
     return found + [complaint for complaint in missing if complaint.loc not in misspelt]
 
