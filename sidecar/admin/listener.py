@@ -3,13 +3,13 @@
 Owns what a malformed request gets (aiohttp would quote the offending bytes, log a traceback and tell its
 version) and how long a connection may sit there without a request. Relies on `AppRunner._make_server` and on
 `handle_error`, `_request_count` and `_current_request` of `RequestHandler` in aiohttp 3.14;
-tests/test_admin_listener.py fails when a new aiohttp changes them.
+tests/test_admin_listener.py fails when a new aiohttp changes them. `quiet` is for listeners beside this one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
@@ -23,9 +23,12 @@ IDLE_SECONDS = 60.0  # longer than the usual scrape interval, so that Prometheus
 
 def runner(state: AdminState) -> web.AppRunner:
     """Ready for `setup()` and a site."""
-    return _Runner(
-        application(state), access_log=None, keepalive_timeout=2 * IDLE_SECONDS, shutdown_timeout=1.0
-    )
+    return quiet(application(state), IDLE_SECONDS)
+
+
+def quiet(app: web.Application, idle: float) -> web.AppRunner:
+    """Any application on such a listener; a connection is closed after `idle` to twice as many seconds of nothing."""
+    return _Runner(app, idle, access_log=None, keepalive_timeout=2 * idle, shutdown_timeout=1.0)
 
 
 class _Bare(web.Response):
@@ -37,12 +40,13 @@ class _Bare(web.Response):
 
 
 class _Connection(RequestHandler):
-    __slots__ = ("_seen", "_sweep")
+    __slots__ = ("_idle", "_seen", "_sweep")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._seen = 0
-        self._sweep = self._loop.call_later(IDLE_SECONDS, self._close_if_idle)
+        self._idle = cast(_Server, self._manager).idle
+        self._sweep = self._loop.call_later(self._idle, self._close_if_idle)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._sweep.cancel()
@@ -54,7 +58,7 @@ class _Connection(RequestHandler):
             cast(asyncio.Transport, self.transport).abort()
             return
         self._seen = self._request_count
-        self._sweep = self._loop.call_later(IDLE_SECONDS, self._close_if_idle)
+        self._sweep = self._loop.call_later(self._idle, self._close_if_idle)
 
     def handle_error(
         self,
@@ -78,14 +82,21 @@ class _Connection(RequestHandler):
 
 
 class _Server(web.Server):
+    idle: float
+
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
-    __slots__ = ()
+    __slots__ = ("_idle",)
+
+    def __init__(self, app: web.Application, idle: float, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._idle = idle
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = _Server  # made by the application, which cannot be told of another class
+        cast(_Server, server).idle = self._idle
         return server
