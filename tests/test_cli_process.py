@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli import process
+from sidecar.cli import loop, process
 from tests.commands import call, write
 from tests.harness import DEADLINE, OK, RawUpstream, Talk, configuration, until
 from tests.log_state import _restored_logging  # noqa: F401  (autouse)
@@ -94,11 +94,11 @@ def test_address_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
 
 def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """asyncio's own loop where it is not."""
-    factory = process.loop_factory()
+    factory = loop.loop_factory()
     assert factory is not None
     assert factory.__module__ == "uvloop"
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert process.loop_factory() is None
+    assert loop.loop_factory() is None
 
 
 async def test_demo_says_what_to_try_and_ends_with_sigterm() -> None:

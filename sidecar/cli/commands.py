@@ -146,7 +146,7 @@ def token(
       auth-sidecar token --json --show sidecar.yaml app | jq -r .access_token
     """
     from sidecar.cli import token as tokens
-    from sidecar.cli.process import in_loop
+    from sidecar.cli.loop import in_loop
 
     loaded = _loaded(config).config
     asked = tokens.credential_of(loaded, credential)
@@ -179,7 +179,7 @@ def doctor(config: Path, as_json: bool) -> None:
     """
     from sidecar.cli import doctor as examining
     from sidecar.cli import report
-    from sidecar.cli.process import in_loop
+    from sidecar.cli.loop import in_loop
 
     loaded = _loaded(config)
     with report.waiting(quiet=as_json):

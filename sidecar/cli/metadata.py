@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
-from sidecar.cli.process import in_loop
+from sidecar.cli.loop import in_loop
 from sidecar.config.network import is_loopback_host
 from sidecar.openapi.personas import Persona
 

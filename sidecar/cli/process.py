@@ -1,39 +1,22 @@
-"""The process: event loop, start, and how it ends.
+"""The process: start, and how it ends.
 
-Owns what becomes of an error that reaches the top. Signals and reload are lifecycle.py's business.
+Owns what is said when it cannot start. Signals and reload are lifecycle.py's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from sidecar import logs
 from sidecar.app import StartError
+from sidecar.cli.loop import in_loop, serving
 from sidecar.cli.output import Failed
 from sidecar.config.loading import Loaded
 from sidecar.lifecycle import run
-
-T = TypeVar("T")
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed; None is asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def in_loop(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(work)
 
 
 def serve(path: Path, loaded: Loaded) -> None:
@@ -43,14 +26,9 @@ def serve(path: Path, loaded: Loaded) -> None:
     for warning in loaded.warnings:
         logs.get("config").warning("config_warning", warning=warning.as_warning())
     try:
-        in_loop(run(path, loaded))
+        serving(run(path, loaded), StartError)
     except StartError as error:
         raise Failed(f"{error}; end what is in the way, or change listen or admin") from None
-    except Exception as bug:
-        logs.uncaught(type(bug), bug, bug.__traceback__)
-        raise SystemExit(1) from None
-    finally:
-        logs.flush()
 
 
 def demonstrate(port: int) -> None:
