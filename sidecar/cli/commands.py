@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from sidecar import __version__
-from sidecar.cli import making, output
+from sidecar.cli import making, output, webhook
 from sidecar.cli.group import InOrder
 from sidecar.config.loading import Loaded, load
 from sidecar.errors import ConfigError
@@ -242,3 +242,6 @@ def schema() -> None:
     from sidecar.config.describe import json_schema
 
     output.as_json(json_schema())
+
+
+cli.add_command(webhook.webhook)
