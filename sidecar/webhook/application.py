@@ -80,7 +80,13 @@ class Webhook:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every refusal and failure in one shape."""
+        """Every refusal and failure in one shape; while draining, the next review goes to somebody who stays."""
+        answer = await self._answer(request, handler)
+        if self.draining:
+            answer.force_close()
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except Malformed as error:
@@ -108,8 +114,6 @@ class Webhook:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.pop(hdrs.SERVER, None)  # aiohttp would tell its version and Python's
-        if self.draining:
-            response.force_close()  # the next review goes to somebody who stays
 
 
 def _failure(code: int, reason: str, message: str) -> web.Response:

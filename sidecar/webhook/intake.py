@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 MAX_BODY = 4 << 20  # an API server takes objects of up to 3 MiB, and a review of an update has two
-_MAX_HELD = 32 << 20  # of all bodies being read
+_MAX_HELD = 16 << 20  # of all bodies being read
 _MAX_SECONDS = 10.0  # an API server gives up after `timeoutSeconds`, 10 by default
 
 

@@ -92,16 +92,15 @@ def annotations_of(metadata: Object) -> Mapping[str, str]:
 
 def ports_of(container: Object, at: str) -> list[Port]:
     """Raises Malformed."""
-    at = f"{at}.ports"
-    return [
-        Port(integer(port, "containerPort", at), integer(port, "hostPort", at) or None, protocol_of(port, at))
-        for port in objects(container, "ports", at)
-    ]
+    return [_port(port, f"{at}.ports") for port in objects(container, "ports", at)]
 
 
-def protocol_of(port: Object, at: str) -> str:
-    """Raises Malformed."""
-    return string(port, "protocol", at) or "TCP"
+def _port(port: Object, at: str) -> Port:
+    return Port(
+        integer(port, "containerPort", at),
+        integer(port, "hostPort", at) or None,
+        string(port, "protocol", at) or "TCP",
+    )
 
 
 def _containers(spec: Object, group: Group) -> list[Container]:

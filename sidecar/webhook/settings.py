@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationError
 
@@ -22,7 +22,7 @@ from sidecar.errors import ConfigError
 from sidecar.webhook import template
 from sidecar.webhook.certificate import Unusable, load_pair
 from sidecar.webhook.template import Template
-from sidecar.webhook.verbatim import KubernetesObject, KubernetesObjects
+from sidecar.webhook.verbatim import KubernetesObject, KubernetesObjects, verbatim
 
 _PAGE = "docs/commands.md"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -63,21 +63,30 @@ class Settings(Model):
 def load(path: Path) -> Settings:
     """Raises ConfigError with every problem found."""
     draft = Draft(expand=lambda scalar: scalar)
-    settings: Settings | None = None
-    found: list[Complaint] = []
-    if draft.read(path):
-        flawed = draft.flawed()
-        try:
-            settings = Settings.model_validate(draft.data, context={"base": path.absolute().parent})
-        except ValidationError as error:
-            found = complaints(error, Settings, _PAGE)
-        else:
-            found = [*template.flaws(settings.container, settings.volumes), *_certificate(settings.tls)]
-        found = [one for one in found if one.loc not in flawed]
-    problems = [*draft.problems, *map(draft.problem, found)]
+    if not draft.read(path):
+        raise ConfigError(draft.in_order(draft.problems), draft.stamps)
+    flawed = draft.flawed()
+    settings, found = _convert(draft.data, {"base": path.absolute().parent})
+    problems = [*draft.problems, *(draft.problem(one) for one in found if one.loc not in flawed)]
     if problems or settings is None:
         raise ConfigError(draft.in_order(problems), draft.stamps)
     return settings
+
+
+def _convert(data: dict[str, Any], context: dict[str, Any]) -> tuple[Settings | None, list[Complaint]]:
+    """The settings, and everything that is wrong: one wrong key does not hide what another one holds."""
+    settings: Settings | None = None
+    found: list[Complaint] = []
+    try:
+        settings = Settings.model_validate(data, context=context)
+    except ValidationError as error:
+        found = complaints(error, Settings, _PAGE)
+    wrong = {one.loc[0] for one in found}
+    if not wrong & {"container", "volumes"}:
+        found += template.flaws(verbatim(data["container"]), verbatim(data["volumes"]))
+    if "tls" not in wrong:
+        found += _certificate(Tls.model_validate(data["tls"], context=context))
+    return settings, found
 
 
 def _certificate(tls: Tls) -> Iterator[Complaint]:

@@ -77,18 +77,20 @@ def _ports(container: Object) -> Iterator[Complaint]:
             ("container",), "has env or ports that are no lists of mappings; write them as in a pod"
         )
         return
-    try:
-        listen, admin = _address(env, LISTEN_ENV), _address(env, ADMIN_ENV)
-    except ValueError as error:
-        yield Complaint(at, f"{LISTEN_ENV} or {ADMIN_ENV} {error}")
-        return
-    if not listen.is_loopback:
+    found: dict[str, TcpAddress] = {}
+    for name in (LISTEN_ENV, ADMIN_ENV):
+        try:
+            found[name] = _address(env, name)
+        except ValueError as error:
+            yield Complaint(at, f"{name} {error}")
+    listen, admin = found.get(LISTEN_ENV), found.get(ADMIN_ENV)
+    if listen is not None and not listen.is_loopback:
         yield Complaint(
             at,
             f"{LISTEN_ENV} is not a loopback address: other pods could use the tokens; write 127.0.0.1:PORT",
         )
     named = [port.get("containerPort") for port in container.get("ports") or () if port.get("name") == ADMIN]
-    if named != [admin.port]:
+    if admin is not None and named != [admin.port]:
         yield Complaint(
             ("container", "ports"),
             f"needs one port named {ADMIN}, with the port of {ADMIN_ENV}: probes find the sidecar by it; add it",
