@@ -241,6 +241,17 @@ async def test_handshake_that_does_not_go_on_is_ended(
     assert "exception_type" not in lines.getvalue()
 
 
+async def test_end_does_not_wait_for_half_a_handshake(tmp_path: Path, lines: io.StringIO) -> None:
+    """Nor does it leave a warning."""
+    async with asyncio.timeout(server._HANDSHAKE), webhook(tmp_path) as asked:
+        reader, writer = await asyncio.open_connection("127.0.0.1", asked.port)
+        writer.write(b"\x16\x03\x01\x02\x00\x01")
+        assert patch_of(await asked.ask(asking()))
+    writer.close()
+    del reader
+    assert "exception_type" not in lines.getvalue()
+
+
 # -- pages -----------------------------------------------------------------------------------------------------
 
 
@@ -293,14 +304,12 @@ class _There:
         self.address = address
 
 
-async def test_sigterm_is_unready_at_once_but_serves_on_for_a_while(tmp_path: Path) -> None:
-    """Until the cluster has learned that it goes: new connections, too. Then exit 0."""
-    async with process(tmp_path, drain="1s") as (child, asked):
+async def test_sigterm_is_unready_at_once_but_serves_on(tmp_path: Path) -> None:
+    """Until the cluster has learned that it goes: new connections, too. A second one ends it at once, with exit 0."""
+    async with process(tmp_path, drain="1h") as (child, asked):
         assert patch_of(await asked.ask(asking()))
         child.send_signal(signal.SIGTERM)
-        assert child.stderr is not None
-        while b'"draining"' not in await child.stderr.readline():
-            pass
+        await told(child, "draining")
         answer, body = await asked.fetch("GET", "/readyz")
         assert (answer.status, json.loads(body)) == (503, ["draining"])
         assert (
@@ -309,21 +318,28 @@ async def test_sigterm_is_unready_at_once_but_serves_on_for_a_while(tmp_path: Pa
         answer, _ = await asked.fetch("GET", "/healthz")
         assert answer.status == 200
         assert patch_of(await asked.ask(asking()))
+        child.send_signal(signal.SIGTERM)
         async with asyncio.timeout(DEADLINE):
-            said = [json.loads(line) for line in (await child.stderr.read()).splitlines()]
             assert await child.wait() == 0
-        assert [line["event"] for line in said] == ["review", "stopped"]
 
 
-async def test_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    """Exit 0, with nothing waited for."""
-    async with process(tmp_path, drain="1h") as (child, _):
+async def test_sigterm_ends_it_after_the_drain(tmp_path: Path) -> None:
+    """Exit 0, with nothing else said."""
+    async with process(tmp_path, drain="50ms") as (child, _):
         child.send_signal(signal.SIGTERM)
         assert child.stderr is not None
-        assert b'"draining"' in await child.stderr.readline()
-        child.send_signal(signal.SIGTERM)
         async with asyncio.timeout(DEADLINE):
+            said = [json.loads(line)["event"] for line in (await child.stderr.read()).splitlines()]
             assert await child.wait() == 0
+    assert said == ["draining", "stopped"]
+
+
+async def told(child: asyncio.subprocess.Process, event: str) -> None:
+    """Read its log up to this event."""
+    assert child.stderr is not None
+    async with asyncio.timeout(DEADLINE):
+        while json.loads(await child.stderr.readline())["event"] != event:
+            pass
 
 
 def test_address_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:

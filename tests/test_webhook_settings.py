@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from sidecar.config.values import TcpAddress
 from sidecar.errors import ConfigError
-from sidecar.webhook.settings import load
+from sidecar.webhook.settings import Settings, load
 from tests.commands import call
 from tests.webhook_harness import Pki, pki
 from tests.webhook_pods import INJECTED, settings, template
@@ -56,6 +57,18 @@ def test_container_and_volumes_are_passed_on_as_kubectl_would_read_them(made: Pk
     assert found.volumes[1]["secret"]["defaultMode"] == 0o444
     assert found.container["env"][2] == {"name": "EGAIN_TENANT", "value": "0123"}
     assert json.loads(json.dumps(found.container)) == found.container
+
+
+def test_example_of_the_documentation_loads(made: Pki) -> None:
+    """Word for word, but for where the certificate is; its defaults are the defaults."""
+    page = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(listen: .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    path = made.folder / "settings.yaml"
+    path.write_text(example.replace("/etc/auth-sidecar-webhook/tls", str(made.folder)))
+    found = load(path)
+    for name in ("listen", "base_url_env", "drain"):
+        assert getattr(found, name) == Settings.model_fields[name].default
+    assert found.template().secret == "egain-client"
 
 
 def test_defaults(made: Pki) -> None:

@@ -19,6 +19,7 @@ from sidecar.admin.application import HEADERS, application
 from sidecar.admin.state import AdminState
 
 IDLE_SECONDS = 60.0  # longer than the usual scrape interval, so that Prometheus keeps its connection
+_LINGER = 1.0  # seconds for the rest of a body that nobody wants
 
 
 def runner(state: AdminState) -> web.AppRunner:
@@ -28,7 +29,9 @@ def runner(state: AdminState) -> web.AppRunner:
 
 def quiet(app: web.Application, idle: float) -> web.AppRunner:
     """Any application on such a listener; a connection is closed after `idle` to twice as many seconds of nothing."""
-    return _Runner(app, idle, access_log=None, keepalive_timeout=2 * idle, shutdown_timeout=1.0)
+    return _Runner(
+        app, idle, access_log=None, keepalive_timeout=2 * idle, lingering_time=_LINGER, shutdown_timeout=1.0
+    )
 
 
 class _Bare(web.Response):

@@ -210,6 +210,9 @@ def run(config: Path) -> None:
     process.serve(config, loaded)
 
 
+cli.add_command(webhook.webhook)
+
+
 @cli.command(short_help="An eGain stand-in with the sidecar in front of it.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
@@ -242,6 +245,3 @@ def schema() -> None:
     from sidecar.config.describe import json_schema
 
     output.as_json(json_schema())
-
-
-cli.add_command(webhook.webhook)

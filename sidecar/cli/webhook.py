@@ -25,7 +25,8 @@ def webhook(settings: Path) -> None:
     are not. SIGTERM ends it after a few seconds. Logs go to stderr.
 
     \b
-      auth-sidecar webhook /etc/auth-sidecar-webhook/webhook.yaml
+      auth-sidecar webhook /etc/auth-sidecar-webhook/settings/settings.yaml
+      auth-sidecar webhook settings.yaml 2> >(jq -c 'select(.outcome == "refused")')
     """
     from sidecar.webhook.settings import load
 
