@@ -58,7 +58,8 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "text": (b"CANARY", "is not JSON"),
     "cut off": (request()[:-5], "is not JSON"),
     "not UTF-8": (b'{"kind": "\xff"}', "is not JSON"),
-    "nested without end": (b'{"request":' + b"[" * 2_000_000, "is not JSON"),
+    "nested without end": (b'{"request":' + b"[" * 200_000, "is not JSON"),
+    "more parts than a pod has": (b'{"a": [' + b'{"":[]},' * 500_000 + b"{}]}", "has more parts"),
     "nested deep in a review": (
         request().replace(b'"status": {}', b'"status": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
         "is not JSON",

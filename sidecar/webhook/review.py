@@ -18,6 +18,9 @@ Outcome = Literal["injected", "untouched", "refused"]
 
 _VERSION = "admission.k8s.io/v1"
 _MAX_UID = 256  # the API server's have 36 characters
+# Objects, lists and items: parsed, a body can be 50 times as large, and memory is limited. A pod with a megabyte of
+# managedFields has 100,000.
+_MAX_PARTS = 250_000
 _POD = {"group": "", "version": "v1", "kind": "Pod"}
 _FORBIDDEN = 403
 
@@ -90,6 +93,8 @@ def status(code: int, reason: str, message: str) -> Object:
 
 
 def _document(raw: bytes) -> Object:
+    if raw.count(b"{") + raw.count(b"[") + raw.count(b",") > _MAX_PARTS:
+        raise Malformed("the body has more parts than any pod has")
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):  # not JSON, not UTF-8, a number too long, nested too deep
