@@ -144,7 +144,10 @@ REFUSED: list[tuple[str, str, Change, str]] = [
     *[(flow, "unknown scope", put(scope=ODD[flow]), SCOPE) for flow in FLOWS],
     # which grant at which endpoint
     ("app", "a grant of another time", put(grant_type="implicit"), GRANT_TYPE),
-    ("app", "authorization code", put(grant_type="authorization_code"), GRANT_TYPE),
+    ("app", "no authorization code", put(grant_type="authorization_code"), REQUEST),
+    ("app", "no refresh token", put(grant_type="refresh_token"), REQUEST),
+    ("anonymous", "authorization code", put(grant_type="authorization_code"), GRANT_TYPE),
+    ("anonymous", "refresh token", put(grant_type="refresh_token"), GRANT_TYPE),
     ("anonymous", "password for anonymous", put(grant_type="password"), GRANT_TYPE),
     ("obo_customer", "client credentials at -C", put(grant_type="client_credentials"), GRANT_TYPE),
     ("obo_customer", "exchange at -C", put(grant_type=EXCHANGE), GRANT_TYPE),

@@ -17,6 +17,8 @@ async def _serve(port: int, lifetime: float) -> None:
         print(f"eGain stand-in    {standin.base}")
         print(f"token URL, -U     {standin.user_token_url}")
         print(f"token URL, -C     {standin.customer_token_url}")
+        print(f"sign-in, -U       {standin.user_authorization_url}")
+        print(f"sign-in, -C       {standin.customer_authorization_url}")
         print(f"anonymous         {standin.anonymous_token_url}")
         print(f"faults            {standin.base}/demo/faults", flush=True)
         await stop.wait()

@@ -1,7 +1,7 @@
-"""The authorization server: token endpoints and key sets over HTTP.
+"""The authorization server: token endpoints over HTTP.
 
 Owns the shell: what a token request must look like on the wire, what the answers look like, the record of
-what arrived. The decisions are clientauth.py's and grants.py's.
+what arrived. The decisions are clientauth.py's, grants.py's and signin/tokengrants.py's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -19,32 +18,18 @@ from sidecar.clock import Clock
 from sidecar.demo import wire
 from sidecar.demo.clientauth import ClientAuthenticator, shown
 from sidecar.demo.faults import Switch, TokenFault
+from sidecar.demo.forms import FORM, parameters
 from sidecar.demo.grants import Endpoint, Granted, Rules
 from sidecar.demo.refusals import InvalidRequest, MethodNotAllowed, OAuthRefusal
 from sidecar.demo.seen import TokenRequestSeen
+from sidecar.demo.signin.tokengrants import TokenGrants
 from sidecar.demo.tokens import Mint, whole
 
-FORM = "application/x-www-form-urlencoded"
-MAY_REPEAT = frozenset({"resource", "audience"})  # RFC 8707 section 2, RFC 8693 section 2.1
 _IN_THE_BODY_ONLY = frozenset(
-    {"client_id", "client_secret", "client_assertion", "subject_token", "grant_type"}
-)
+    {"client_id", "client_secret", "client_assertion", "subject_token", "grant_type", "code",
+     "code_verifier", "refresh_token"}
+)  # fmt: skip
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 section 5.1
-
-
-def parameters(raw: bytes) -> dict[str, str]:
-    """Read a form or a query. Repeated parameters are refused, empty ones count as left out."""
-    try:
-        text = raw.decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict")
-    except ValueError:  # UnicodeDecodeError is one
-        raise InvalidRequest("parameters are not form-encoded UTF-8") from None
-    seen: dict[str, str] = {}
-    for name, value in pairs:
-        if name in seen and name not in MAY_REPEAT:
-            raise InvalidRequest("a parameter is given more than once")
-        seen[name] = value
-    return {name: value for name, value in seen.items() if value}
 
 
 @dataclass(slots=True)
@@ -53,6 +38,7 @@ class AuthorizationServer:
 
     rules: Rules
     clients: ClientAuthenticator
+    signed_in: TokenGrants
     mint: Mint
     clock: Clock
     fault: Switch[TokenFault]
@@ -72,6 +58,8 @@ class AuthorizationServer:
         response = await wire.token_fault(request, self.fault, fault)
         if response is None:
             response = self._decide(request, endpoint, body, seen, fault)
+            if fault.kind == "lost":
+                response = wire.close(request)
         seen.status = None if isinstance(response, wire.Silence) else response.status
         return response
 
@@ -104,17 +92,23 @@ class AuthorizationServer:
         seen.client_auth, seen.client_id = credentials.method, credentials.client_id
         audiences = (self.token_urls[endpoint], self.mint.issuer)
         client = self.clients.authenticate(credentials, audiences, self.clock.wall())
+        if flow == "authorization_code" and endpoint != "anonymous":
+            return self.signed_in.grant(endpoint, client, form)
         return self.rules.grant(flow, endpoint, client, form, query)
 
     def _issue(self, granted: Granted, seen: TokenRequestSeen, fault: TokenFault) -> web.Response:
         scopes = granted.scopes if fault.scope is None else tuple(fault.scope.split())
-        token = self.mint.issue(granted.persona, granted.subject, scopes, seen.client_id or "", self.lifetime)
-        seen.access_token = token
+        client_id, seconds = seen.client_id or "", self.lifetime
+        token = self.mint.issue(
+            granted.persona, granted.subject, scopes, client_id, seconds, granted.grant_id
+        )
+        seen.access_token, seen.refresh_token = token, granted.more.get("refresh_token")
         members: dict[str, Any] = {
             "access_token": token,
             "token_type": "Bearer",
-            "expires_in": whole(self.lifetime),
+            "expires_in": whole(seconds),
             "scope": granted.scope if fault.scope is None else fault.scope,
+            **granted.more,
         }
         members.update(fault.set)
         for name in fault.omit:

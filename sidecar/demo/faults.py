@@ -1,4 +1,4 @@
-"""What can be made to go wrong, at run time, on either side.
+"""What can be made to go wrong, at run time, at the token endpoint, the API and the sign-in pages.
 
 Owns the fault models and how they are set from JSON (`/demo/faults`); wire.py carries them out. A fault is
 active while its `kind` is not `none` (or it changes something else) and, when `times` is a number, for that
@@ -14,9 +14,12 @@ many requests; with `path`, only for paths that begin like it.
            hold                  nothing, until release(), then the normal answer
            headers_only          a head that promises a body, then as hang
            drip, flood           a body of one byte a second; one without an end
+           lost                  carried out (a code is used up, a refresh token rotated), then as close
     api    reset, close, status, hang, hold           as above
            unauthorized, forbidden, throttled         eGain's 401-104, 403-197, 429-001
            cut                                        head and half a body, then closed
+    signin reset, close, status, hang, hold           as above, for pages and logout, too
+           error                                      sent back with `error`, without a page
 """
 
 from __future__ import annotations
@@ -31,11 +34,12 @@ from pydantic import TypeAdapter, ValidationError
 
 TokenFaultKind = Literal[
     "none", "down", "close", "status", "error", "throttled", "garbage", "empty", "html",
-    "hang", "hold", "headers_only", "drip", "flood",
+    "hang", "hold", "headers_only", "drip", "flood", "lost",
 ]  # fmt: skip
 ApiFaultKind = Literal[
     "none", "reset", "close", "status", "unauthorized", "forbidden", "throttled", "hang", "hold", "cut"
 ]
+SignInFaultKind = Literal["none", "reset", "close", "status", "error", "hang", "hold"]
 
 
 class Literally(str):
@@ -70,6 +74,15 @@ class TokenFault(Fault):
 @dataclass(slots=True)
 class ApiFault(Fault):
     kind: ApiFaultKind = "none"
+
+
+@dataclass(slots=True)
+class SignInFault(Fault):
+    kind: SignInFaultKind = "none"
+    error: str = "server_error"
+    # Of an otherwise normal authorization response:
+    set: dict[str, str] = field(default_factory=dict)  # parameters put into it: another `iss`, say
+    omit: list[str] = field(default_factory=list)  # parameters left out
 
 
 T = TypeVar("T", bound=Fault)
@@ -126,35 +139,35 @@ class Switch(Generic[T]):
 
 
 class Faults:
-    """Both sides."""
+    """All sides."""
 
     def __init__(self) -> None:
         self.token = Switch(TokenFault)
         self.api = Switch(ApiFault)
+        self.signin = Switch(SignInFault)
+        self._sides: dict[str, Switch[Any]] = {"token": self.token, "api": self.api, "signin": self.signin}
 
     def clear(self) -> None:
         """Everything is normal again, and nothing is held any longer."""
-        self.token.off()
-        self.api.off()
+        for switch in self._sides.values():
+            switch.off()
         self.release()
 
     def release(self) -> None:
-        self.token.release()
-        self.api.release()
+        for switch in self._sides.values():
+            switch.release()
 
     def as_json(self) -> dict[str, Any]:
-        return {"token": dataclasses.asdict(self.token.fault), "api": dataclasses.asdict(self.api.fault)}
+        return {side: dataclasses.asdict(switch.fault) for side, switch in self._sides.items()}
 
     def set_from_json(self, wanted: object) -> None:
         """`{"token": {"kind": "down"}, "api": {}}`: a side that is named is set whole, or ValueError."""
-        if not isinstance(wanted, dict) or wanted.keys() - {"token", "api"}:
-            raise ValueError('write {"token": {...}} or {"api": {...}} or both')
+        if not isinstance(wanted, dict) or wanted.keys() - self._sides:
+            raise ValueError('write {"token": {...}}, "api" and "signin" likewise')
         parsed: dict[str, Any] = {}
         for side, changes in wanted.items():
             if not isinstance(changes, dict):
                 raise ValueError(f"{side} must be an object")
-            parsed[side] = self.token.parse(changes) if side == "token" else self.api.parse(changes)
-        if "token" in parsed:
-            self.token.fault = parsed["token"]
-        if "api" in parsed:
-            self.api.fault = parsed["api"]
+            parsed[side] = self._sides[side].parse(changes)
+        for side, fault in parsed.items():
+            self._sides[side].fault = fault

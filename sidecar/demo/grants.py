@@ -1,4 +1,4 @@
-"""The rules of the five flows: from a token request to who is served with which scopes.
+"""The rules of the flows: from a token request to who is served with which scopes.
 
 Owns every rule of the eGain guide about grants, subjects, personas and scopes. Knows nothing of HTTP, and of
 tokens only the identity provider's, which it verifies. Pure.
@@ -9,13 +9,17 @@ tokens only the identity provider's, which it verifies. Pure.
     on_behalf_of         -U          password                        username or userid    *.onbehalfof.*
     on_behalf_of         -C          password                        email                 *.onbehalfof.*
     token_exchange       -U          urn:…:token-exchange            subject_token         delegated; optional
+    authorization_code   -U, -C      authorization_code,             who signed in         delegated
+                                     refresh_token
+
+What the last one's codes and refresh tokens are worth is signin/grantstore.py's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import jwt
 
@@ -41,6 +45,10 @@ _FLOWS: dict[tuple[Endpoint, str], Flow] = {
     ("user", "password"): "on_behalf_of",
     ("customer", "password"): "on_behalf_of",
     ("user", TOKEN_EXCHANGE): "token_exchange",
+    ("user", "authorization_code"): "authorization_code",
+    ("user", "refresh_token"): "authorization_code",
+    ("customer", "authorization_code"): "authorization_code",
+    ("customer", "refresh_token"): "authorization_code",
 }
 _GRANT_TYPES = {grant_type for _, grant_type in _FLOWS}
 
@@ -50,7 +58,10 @@ _SCOPES: dict[Flow, frozenset[str]] = {
     "anonymous": DELEGATED,
     "on_behalf_of": ON_BEHALF_OF,
     "token_exchange": DELEGATED,
+    "authorization_code": DELEGATED,
 }
+# OpenID Connect's, which are no permissions: any application may ask for them, no access token has them.
+_OPENID = frozenset({"openid", "profile", "email", "offline_access"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Granted:
     subject: str
     scopes: tuple[str, ...]  # as in the token
     scope: str  # as in the answer
+    grant_id: str | None = None  # of a sign-in: its tokens are revoked together
+    more: Mapping[str, Any] = field(default_factory=dict, repr=False)  # members of the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class Rules:
         if flow == "anonymous":
             self._check_anonymous(query)
         persona, subject = self._subject(flow, endpoint, client, form)
-        scopes, scope = self._scopes(flow, client, form)
+        scopes, scope = self.scopes(flow, client, form)
         return Granted(persona, subject, scopes, scope)
 
     def _check_anonymous(self, query: Mapping[str, str]) -> None:
@@ -150,7 +163,8 @@ class Rules:
             raise InvalidGrant("the subject of subject_token is no user here")
         return user.username
 
-    def _scopes(self, flow: Flow, client: ClientApp, form: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    def scopes(self, flow: Flow, client: ClientApp, form: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+        """Those of the token, and the `scope` of the answer."""
         prefix = self.anonymous_prefix if flow == "anonymous" else ""
         if flow == "token_exchange" and "scope" not in form:
             granted = tuple(sorted(client.scopes & DELEGATED))
@@ -159,6 +173,8 @@ class Rules:
         if not all(scope.startswith(prefix) for scope in requested):
             raise InvalidScope(f"each scope needs the prefix {prefix}")
         bare = dict.fromkeys(scope.removeprefix(prefix) for scope in requested)
+        if flow == "authorization_code":
+            bare = {scope: None for scope in bare if scope not in _OPENID}
         if not bare.keys() <= client.scopes:
             raise InvalidScope("a scope is unknown or not assigned to this client application")
         if not bare.keys() <= _SCOPES[flow]:

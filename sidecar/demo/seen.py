@@ -1,6 +1,6 @@
-"""What arrived, for tests and for people who watch: one record per token request and per API request.
+"""What arrived, for tests and for people who watch: a record per token, authorization and API request.
 
-Owns the two record types. They are filled in as things become known (a body may never end), so they are not
+Owns the record types. They are filled in as things become known (a body may never end), so they are not
 frozen; secrets and tokens do not show in their repr.
 """
 
@@ -28,6 +28,7 @@ class TokenRequestSeen:
     client_auth: str | None = None  # client_secret_post | client_secret_basic | private_key_jwt | none
     client_id: str | None = None  # as claimed
     access_token: str | None = field(default=None, repr=False)  # issued
+    refresh_token: str | None = field(default=None, repr=False)  # issued
 
     @property
     def grant(self) -> str | None:
@@ -45,6 +46,19 @@ class TokenRequestSeen:
             if (value := self.form.get(f"subject_{kind}")) is not None:
                 return kind, value
         return None
+
+
+@dataclass(slots=True)
+class AuthorizationRequestSeen:
+    """A request to an authorization endpoint, and how the sign-in that it began goes on."""
+
+    endpoint: str  # user | customer
+    method: str
+    target: bytes = field(repr=False)  # path and query, byte for byte
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # login | consent: the page that is shown; code: sent back with one; error_page: not sent back;
+    # else the error it was sent back with (RFC 6749 section 4.1.2.1). None: not (yet) answered.
+    outcome: str | None = None
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The stand-in as a whole: one origin on loopback that is authorization server, API and identity provider.
 
-Owns wiring, addresses and lifetime. `async with StandIn() as egain:` is a working eGain for a test.
+Owns wiring and lifetime. `async with StandIn() as egain:` is a working eGain for a test.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sidecar.clock import Clock, SystemClock
 from sidecar.demo import activity, control, utility
+from sidecar.demo.addresses import Addresses
 from sidecar.demo.api import Api
 from sidecar.demo.authorization import AuthorizationServer
 from sidecar.demo.clientauth import ClientAuthenticator
@@ -28,15 +29,16 @@ from sidecar.demo.directory import (
     demo_directory,
 )
 from sidecar.demo.faults import Faults
-from sidecar.demo.grants import Endpoint, Rules
+from sidecar.demo.grants import Rules
 from sidecar.demo.identity import IdentityProvider
 from sidecar.demo.keys import signing_key
 from sidecar.demo.operations import OperationTable, demo_operations, eGain_operations
-from sidecar.demo.seen import ApiRequestSeen, TokenRequestSeen
+from sidecar.demo.seen import ApiRequestSeen, AuthorizationRequestSeen, TokenRequestSeen
+from sidecar.demo.signin.service import SignIn
+from sidecar.demo.signin.settings import SignInSettings
 from sidecar.demo.tokens import Mint
 
 ANONYMOUS_PREFIX = "https://api.ai.egain.cloud/auth/"
-_ANONYMOUS_PATH = "/core/authmgr/v3/oauth2/v2.0/anonymous/token"
 # Wide, so that it is the sidecar's limits that show. Bodies are never decompressed: bytes are bytes.
 _SERVER: dict[str, Any] = {
     "access_log": None,
@@ -49,7 +51,7 @@ _SERVER: dict[str, Any] = {
 }
 
 
-class StandIn:
+class StandIn(Addresses):
     """An eGain that lives as long as the `async with` block."""
 
     def __init__(
@@ -65,21 +67,28 @@ class StandIn:
         remember: int = 10_000,
         clock: Clock | None = None,
         exact: bool = False,
+        sign_in: SignInSettings | None = None,
     ) -> None:
         """`exact`: the API refuses tokens with more scopes than an operation needs, which eGain's does not."""
-        self.tenant, self.client_id, self.client_secret = tenant, client_id, client_secret
+        super().__init__(tenant)
+        self.client_id, self.client_secret = client_id, client_secret
+        self.sign_in = sign_in or SignInSettings()  # may be changed while it runs
         self.public_client_id = PUBLIC_CLIENT_ID
         self.registration_id = REGISTRATION_ID
         self.anonymous_scope_prefix = anonymous_scope_prefix
         self.client_key_id = "client"
         self.client_private_key = signing_key(self.client_key_id).private_pem()
         self.directory = demo_directory(
-            client_id, client_secret, signing_key(self.client_key_id).public_pem()
+            client_id,
+            client_secret,
+            signing_key(self.client_key_id).public_pem(),
+            self.sign_in.redirect_uris,
+            self.sign_in.post_logout_redirect_uris,
         )
         self.faults = Faults()
         self.token_requests: deque[TokenRequestSeen] = deque(maxlen=remember)
+        self.authorization_requests: deque[AuthorizationRequestSeen] = deque(maxlen=remember)
         self.api_requests: deque[ApiRequestSeen] = deque(maxlen=remember)
-        self.base = ""
         self._clock = clock or SystemClock()
         self._lifetime, self._port, self._ssl = lifetime, port, ssl_context
         self._exact = exact
@@ -103,25 +112,25 @@ class StandIn:
         return self
 
     def _wire(self) -> None:
-        issuer = f"{self.base}/system/auth/{self.tenant}"
-        self._mint = Mint(signing_key("egain"), issuer, self.base, self._clock)
+        self._mint = Mint(signing_key("egain"), self.issuer, self.base, self._clock)
         self._identity = IdentityProvider(self.idp_issuer, self.idp_audience, signing_key("idp"), self._clock)
         rules = Rules(
             self.directory, self._identity, self.registration_id, self.tenant, self.anonymous_scope_prefix
         )
-        self._endpoints: dict[str, Endpoint] = {
-            f"/system/auth/{self.tenant}-U/oauth2/token": "user",
-            f"/system/auth/{self.tenant}-C/oauth2/token": "customer",
-            _ANONYMOUS_PATH: "anonymous",
-        }
+        self._sign_in = SignIn(
+            self.sign_in, rules, self._mint, self._clock, self.faults.signin, self.authorization_requests,
+            secure=self._ssl is not None,
+        )  # fmt: skip
+        self._endpoints = {url.removeprefix(self.base): name for name, url in self.token_urls.items()}
         self._authorization = AuthorizationServer(
             rules,
             ClientAuthenticator(self.directory),
+            self._sign_in.token_grants,
             self._mint,
             self._clock,
             self.faults.token,
             self.token_requests,
-            {endpoint: self.base + path for path, endpoint in self._endpoints.items()},
+            self.token_urls,
             self._lifetime,
         )
         answers = {**Content().pages(), **activity.pages()}
@@ -147,11 +156,13 @@ class StandIn:
         path = request.raw_path.partition("?")[0]
         if (endpoint := self._endpoints.get(path)) is not None:
             return await self._authorization.answer(request, endpoint)
+        if (page := await self._sign_in.answer(request, path)) is not None:
+            return page
         if path == "/demo/faults":
             return await control.faults(request, self.faults)
-        if path == self._jwks_path:
+        if self.base + path == self.jwks_url:
             return web.json_response(self._mint.key.jwks())
-        if path == "/idp/keys":
+        if self.base + path == self.idp_jwks_url:
             return web.json_response(self._identity.key.jwks())
         return await self._api.answer(request)
 
@@ -163,48 +174,6 @@ class StandIn:
     @lifetime.setter
     def lifetime(self, seconds: float) -> None:
         self._lifetime = self._authorization.lifetime = seconds
-
-    @property
-    def user_token_url(self) -> str:
-        return f"{self.base}/system/auth/{self.tenant}-U/oauth2/token"
-
-    @property
-    def customer_token_url(self) -> str:
-        return f"{self.base}/system/auth/{self.tenant}-C/oauth2/token"
-
-    @property
-    def anonymous_token_url(self) -> str:
-        """Without its query, as the configuration wants it."""
-        return self.base + _ANONYMOUS_PATH
-
-    @property
-    def anonymous_token_query(self) -> dict[str, str]:
-        return {"user_type": "customer", "domain_hint": self.tenant}
-
-    @property
-    def _jwks_path(self) -> str:
-        return f"/system/auth/{self.tenant}/oauth2/jwks"
-
-    @property
-    def jwks_url(self) -> str:
-        return self.base + self._jwks_path
-
-    @property
-    def issuer(self) -> str:
-        """`iss` of the access tokens; their `aud` is `base`."""
-        return self._mint.issuer
-
-    @property
-    def idp_issuer(self) -> str:
-        return f"{self.base}/idp"
-
-    @property
-    def idp_audience(self) -> str:
-        return "egain"
-
-    @property
-    def idp_jwks_url(self) -> str:
-        return f"{self.base}/idp/keys"
 
     def idp_token(self, sub_email: str, *, lifetime: float = 3600, **claims: Any) -> str:
         """A token of the external identity provider; a claim given as None is left out."""
@@ -230,8 +199,13 @@ class StandIn:
         """The API answers 401-101 to every token issued so far."""
         self._mint.revoke_all()
 
+    def revoke_grants(self) -> None:
+        """Everybody who signed in has to do so again: their tokens end, access and refresh."""
+        self._sign_in.grants.revoke_session()
+
     def reset(self) -> None:
         """Normal again, and nothing remembered; tokens stay valid."""
         self.faults.clear()
         self.token_requests.clear()
+        self.authorization_requests.clear()
         self.api_requests.clear()

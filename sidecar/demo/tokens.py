@@ -55,11 +55,19 @@ class Mint:
     _serial: int = 0
     _revoked_up_to: int = 0
     _revoked: set[str] = field(default_factory=set)
+    _revoked_grants: set[str] = field(default_factory=set)
     _verified: LRUCache[str, Claims] = field(default_factory=lambda: LRUCache(4096))
 
     def issue(
-        self, persona: Persona, subject: str, scopes: tuple[str, ...], client_id: str, lifetime: float
+        self,
+        persona: Persona,
+        subject: str,
+        scopes: tuple[str, ...],
+        client_id: str,
+        lifetime: float,
+        grant_id: str | None = None,
     ) -> str:
+        """`grant_id`: what the token can be revoked with, together with all others of the same sign-in."""
         self._serial += 1
         now = self.clock.wall()
         issued_at = int(now)
@@ -77,6 +85,8 @@ class Mint:
         }
         if persona.startswith("obo_"):
             claims["act"] = {"sub": client_id}  # RFC 8693 section 4.1
+        if grant_id is not None:
+            claims["grant_id"] = grant_id
         return self.key.sign(claims, header={"typ": "at+jwt"})
 
     def verify(self, text: str) -> Claims:
@@ -87,6 +97,8 @@ class Mint:
             raise Over("expired")
         if claims.id in self._revoked or int(claims.id.partition("-")[0]) <= self._revoked_up_to:
             raise Over("revoked")
+        if claims.raw.get("grant_id") in self._revoked_grants:
+            raise Over("revoked with its grant")
         return claims
 
     def _read(self, text: str) -> Claims:
@@ -103,6 +115,10 @@ class Mint:
 
     def revoke(self, text: str) -> None:
         self._revoked.add(self._read(text).id)
+
+    def revoke_grant(self, grant_id: str) -> None:
+        """Everything issued with this `grant_id`."""
+        self._revoked_grants.add(grant_id)
 
     def revoke_all(self) -> None:
         """Everything issued up to now."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.demo.faults import ApiFault, Literally, Switch, TokenFault
+from sidecar.demo.faults import ApiFault, Literally, SignInFault, Switch, TokenFault
 
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close at once, with RST instead of FIN
 
@@ -79,7 +79,7 @@ async def head_and(
     return response
 
 
-def plain(fault: TokenFault | ApiFault) -> web.Response:
+def plain(fault: TokenFault | ApiFault | SignInFault) -> web.Response:
     """The answer of `status`: exactly what was asked for."""
     headers = dict(fault.headers)
     if fault.retry_after is not None:
@@ -94,7 +94,7 @@ async def token_fault(
     if fault.delay:
         await wait(switch, fault.delay)
     match fault.kind:
-        case "none":
+        case "none" | "lost":  # lost: by the caller, once it is carried out
             return None
         case "down":
             return reset(request)
@@ -128,9 +128,9 @@ async def token_fault(
 
 
 async def api_fault(
-    request: web.Request, switch: Switch[ApiFault], fault: ApiFault
+    request: web.Request, switch: Switch[Any], fault: ApiFault | SignInFault
 ) -> web.StreamResponse | None:
-    """Carry out an API fault that needs no eGain error body; None: go on."""
+    """Carry out an API's or a page's fault that needs no words of theirs; None: go on."""
     if fault.delay:
         await wait(switch, fault.delay)
     match fault.kind:
