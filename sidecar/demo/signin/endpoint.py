@@ -163,10 +163,10 @@ class AuthorizationEndpoint:
         wanted, directory = interaction.request, self.rules.directory
         users = [user.username for user in directory.users]
         known = users if self.endpoint == "user" else sorted(directory.customers)
-        people = f"Demo people: {', '.join(known[:_PEOPLE_SHOWN])}. Password: {directory.password}"
+        notes = [f"Demo people: {', '.join(known[:_PEOPLE_SHOWN])}", f"Their password: {directory.password}"]
         hidden = {"interaction": interaction.id, "csrf": session.csrf}
         text = pages.login(
-            f"{self.path}/login", hidden, wanted.client.name, self.endpoint, name, people, failed
+            f"{self.path}/login", hidden, wanted.client.name, self.endpoint, name, notes, failed
         )
         response = page(text, status=403 if failed else 200, then=wanted.destination.redirect_uri)
         return self.cookie.write(response, session)

@@ -31,7 +31,13 @@ _OTHERS = {
 
 
 def login(
-    action: str, hidden: Mapping[str, str], client: str, persona: str, name: str, people: str, failed: bool
+    action: str,
+    hidden: Mapping[str, str],
+    client: str,
+    persona: str,
+    name: str,
+    notes: Iterable[str],
+    failed: bool,
 ) -> str:
     """The form with name and password; `name` is filled in, `failed`: they were wrong the last time."""
     label, kind = ("User name", "text") if persona == "user" else ("Email", "email")
@@ -51,7 +57,7 @@ def login(
 <div class="buttons"><button class="main" name="decision" value="allow">Sign in</button>
 <button name="decision" value="deny" formnovalidate>Cancel</button></div>
 </form>"""
-    return _document("Sign in", body, people)
+    return _document("Sign in", body, notes)
 
 
 def consent(
@@ -59,7 +65,7 @@ def consent(
 ) -> str:
     items = "\n".join(f"<li>{escape(_meaning(scope))} <code>{escape(scope)}</code></li>" for scope in scopes)
     body = f"""<h1>Allow access?</h1>
-<p><strong>{escape(client)}</strong> wants to act for you, <strong>{escape(person.subject)}</strong>, and:</p>
+<p><strong>{escape(client)}</strong> asks to act for you, <strong>{escape(person.subject)}</strong>, and to:</p>
 <ul>
 {items}
 </ul>
@@ -104,8 +110,9 @@ def _hidden(fields: Mapping[str, str]) -> str:
     )
 
 
-def _document(title: str, body: str, note: str = "") -> str:
-    footer = f"\n<footer><p>{escape(note)}</p></footer>" if note else ""
+def _document(title: str, body: str, notes: Iterable[str] = ()) -> str:
+    lines = "\n".join(f"<p>{escape(note)}</p>" for note in notes)
+    footer = f"\n<footer>\n{lines}\n</footer>" if lines else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
