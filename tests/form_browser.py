@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import aiohttp
@@ -130,15 +131,15 @@ class SignInPages:
             page = await self.browser.send(page, decision="allow")
         return page
 
-    async def redeem(self, code: str, **changes: str | None) -> tuple[int, dict[str, str]]:
+    async def redeem(self, issued: str, **changes: str | None) -> tuple[int, dict[str, Any]]:
         """The token request for a code, with changes; status and JSON of the answer."""
-        right = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URI}
+        right = {"grant_type": "authorization_code", "code": issued, "redirect_uri": REDIRECT_URI}
         return await self.token({**right, "code_verifier": self.verifier, **changes})
 
-    async def refresh(self, token: str, **changes: str | None) -> tuple[int, dict[str, str]]:
+    async def refresh(self, token: str, **changes: str | None) -> tuple[int, dict[str, Any]]:
         return await self.token({"grant_type": "refresh_token", "refresh_token": token, **changes})
 
-    async def token(self, form: Mapping[str, str | None]) -> tuple[int, dict[str, str]]:
+    async def token(self, form: Mapping[str, str | None]) -> tuple[int, dict[str, Any]]:
         """A token request of this client."""
         egain = self.egain
         client = {"client_id": egain.client_id, "client_secret": egain.client_secret}
@@ -149,7 +150,7 @@ class SignInPages:
         async with self.browser.http.post(url, data=kept) as answer:
             return answer.status, await answer.json()
 
-    async def tokens(self, **changes: str | None) -> dict[str, str]:
+    async def tokens(self, **changes: str | None) -> dict[str, Any]:
         """Sign in, and everything that the token endpoint answers to the code."""
         status, told = await self.redeem((await self.sign_in(**changes)).query["code"])
         assert status == 200, told
