@@ -172,3 +172,22 @@ async def test_authorization_response_can_be_made_wrong(egain: StandIn, alice: S
     async with alice.browser.http.post(f"{egain.base}/demo/faults", json={"signin": {}}) as answer:
         assert (await answer.json())["signin"]["set"] == {}
     assert (await alice.browser.get(alice.url())).query["iss"] == egain.issuer
+
+
+async def test_signing_out_ends_this_session_for_good_and_no_other(
+    egain: StandIn, alice: SignInPages
+) -> None:
+    """The cookie is worth nothing afterwards, to whoever kept it; the same person elsewhere stays signed in."""
+    elsewhere = SignInPages(egain)
+    async with elsewhere.browser.http as http:
+        there = await elsewhere.tokens()
+        here = await alice.tokens()
+        (cookie,) = (cookie.value for cookie in alice.browser.http.cookie_jar)
+        await logout(alice, id_token_hint=here["id_token"])
+        assert not list(alice.browser.http.cookie_jar)
+        assert await elsewhere.api(there["access_token"]) == 200
+        assert (await elsewhere.refresh(there["refresh_token"]))[0] == 200
+        assert await signed_in(elsewhere)
+        http.cookie_jar.clear()
+        async with http.get(alice.url(), headers={"Cookie": f"egain_session={cookie}"}) as answer:
+            assert LOGIN in await answer.text()

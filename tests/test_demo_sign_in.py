@@ -7,7 +7,11 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
+from cachetools import LRUCache
 
+from sidecar.demo.signin.answers import Cookie
+from sidecar.demo.signin.browsers import BrowserSession
 from sidecar.demo.signin.settings import SignInSettings
 from sidecar.demo.standin import StandIn
 from tests.fake_clock import FakeClock
@@ -235,3 +239,10 @@ async def test_many_people_sign_in_at_once(egain: StandIn) -> None:
 
     subjects = await asyncio.gather(*(subject(n) for n in range(20)))
     assert subjects == [f"person-{n}" for n in range(20)]
+
+
+def test_cookie_is_secure_when_the_stand_in_speaks_tls() -> None:
+    """And cannot be without it."""
+    for secure in (True, False):
+        response = Cookie("/x", secure).write(web.Response(), BrowserSession(0.0, LRUCache(1)))
+        assert bool(response.cookies["egain_session"]["secure"]) is secure
