@@ -119,14 +119,31 @@ REFUSED_BY_TEMPLATES = [
     ({"config": ACCOUNT, "configFiles": {"sidecar.yaml": "[]"}}, "configFiles: sidecar.yaml"),
     ({"sidecar": {"secretName": ""}}, "sidecar.secretName"),
     ({"prometheusRule": {"enabled": True, "disabled": ["Nope"]}}, "there is no alert Nope"),
+    *(
+        (
+            {
+                "config": {**ACCOUNT, "shutdown": {"drain_timeout": drain}},
+                "example": {"enabled": True, "standIn": False, "terminationGracePeriodSeconds": grace},
+            },
+            "more than the configuration's shutdown.drain_timeout",
+        )
+        for drain, grace in (("45s", 45), ("0.75m", 45), ("45000ms", 45), ("1h", 3600), ("44001ms", 45))
+    ),
 ]
 
 
-@pytest.mark.parametrize(("values", "named"), REFUSED_BY_TEMPLATES, ids=[case[1] for case in REFUSED_BY_TEMPLATES])
+@pytest.mark.parametrize(("values", "named"), REFUSED_BY_TEMPLATES)
 def test_values_that_do_not_go_together_are_refused(helm: Helm, values: dict[str, Any], named: str) -> None:
     """What no schema can see is refused by the templates, in words that say what to do."""
     with pytest.raises(Refused, match=re.escape(named)):
         helm.render(values)
+
+
+@pytest.mark.parametrize("drain", ["44s", "43.2s", "44000ms", "0.5m", "${DRAIN}"])
+def test_a_drain_time_below_the_examples_grace_is_fine(helm: Helm, drain: str) -> None:
+    """Durations are understood in every unit; what only the pod's environment tells is let through."""
+    config = {**ACCOUNT, "shutdown": {"drain_timeout": drain}}
+    assert helm.render({"config": config, "example": {"enabled": True, "standIn": False}})
 
 
 def test_kubernetes_without_native_sidecars_is_refused() -> None:

@@ -98,3 +98,9 @@ imagePullSecrets:
 {{- define "egain-auth-sidecar.exampleName" -}}
 {{- include "egain-auth-sidecar.fullname" . }}-example
 {{- end }}
+
+{{/* A duration of the configuration (500ms, 25s, 1.5m, 1h) in seconds, rounded up; 0 for a ${NAME}. Takes the text. */}}
+{{- define "egain-auth-sidecar.seconds" -}}
+{{- $unit := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 }}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $unit (regexFind "[a-z]+$" .) | float64) | ceil | int }}
+{{- end }}
