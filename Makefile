@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SOURCES := sidecar tests benchmarks
+SOURCES := sidecar tests benchmarks helm
 
 .DEFAULT_GOAL := help
-.PHONY: bench help demo test check format lint types lock test-real test-sdk soak clean
+.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ test-sdk: $(VENV)/.installed ## eGain's own SDK through the sidecar with generat
 	tests/real/install sdk
 	$(BIN)/python -m pytest -m real tests/real/test_sdk.py tests/real/test_sdk_map.py
 
+test-chart: $(VENV)/.installed ## The Helm chart and the kustomize base with both Helms; installs what it needs
+	tests/chart/install
+	$(BIN)/python -m pytest -m chart tests/chart
+
+chart-files: $(VENV)/.installed ## Write the chart's values.schema.json and its README's table anew
+	$(BIN)/python -m helm.values_schema
+	$(BIN)/python -m helm.readme
+
 soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
@@ -57,4 +65,4 @@ bench: $(VENV)/.installed ## Beside Envoy, Caddy, nginx and plain aiohttp, a qua
 	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart

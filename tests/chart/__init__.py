@@ -1,1 +1,1 @@
-"""The Helm chart and the kustomize base, judged by both Helms, by Kubernetes' own schemas and by running what they say."""
+"""The Helm chart and the kustomize base, judged by both Helms, by Kubernetes' own schemas, and run."""

@@ -7,15 +7,17 @@ projects publish), closed: an API server drops a field that is not in the defini
 
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from cloudcoil.models.cert_manager import v1 as cert_manager
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 GROUPS = {"cert-manager.io/v1": cert_manager, "monitoring.coreos.com/v1": prometheus_operator}
 
 
-def closed(node):
+def closed(node: Any) -> Any:
     """The schema with no further properties allowed where it lists properties at all."""
     if isinstance(node, list):
         return [closed(one) for one in node]
@@ -27,7 +29,7 @@ def closed(node):
     return made
 
 
-def wrong(resource):
+def wrong(resource: dict[str, Any]) -> Iterator[str]:
     model = getattr(GROUPS[resource["apiVersion"]], resource["kind"])
     validator = Draft202012Validator(closed(model.model_json_schema(by_alias=True)))
     for error in validator.iter_errors(resource):

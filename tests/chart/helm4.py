@@ -6,11 +6,12 @@ line on stdout: {"ok": RESULT} or {"error": MESSAGE}. One process serves all job
 
 import json
 import sys
+from typing import Any
 
 from helm_python.chart import Chart, lint, values_from_yaml
 
 
-def do(job):
+def do(job: dict[str, Any]) -> Any:
     if job["task"] == "lint":
         return lint(job["chart"], job["values"], strict=True, namespace=job["namespace"])
     if job["task"] == "values":

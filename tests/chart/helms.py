@@ -77,7 +77,15 @@ class Helm3:
             yaml.safe_dump(dict(values), file)
             file.flush()
             return subprocess.run(
-                [TOOLS / "node_modules/.bin/helm", command, *arguments, "--namespace", NAMESPACE, "--values", file.name],
+                [
+                    TOOLS / "node_modules/.bin/helm",
+                    command,
+                    *arguments,
+                    "--namespace",
+                    NAMESPACE,
+                    "--values",
+                    file.name,
+                ],
                 capture_output=True,
                 text=True,
                 timeout=60,

@@ -39,7 +39,7 @@ def _group(version: str) -> dict[str, Any]:
     return {"name": version.partition("/")[0], "versions": [names], "preferredVersion": names}
 
 
-_ANSWERS: dict[str, dict[str, Any]] = {
+_ANSWERS: dict[str, Any] = {
     "/version": {"major": "1", "minor": "29", "gitVersion": "v1.29.0"},
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(x) for x in _KINDS if "/" in x]},
@@ -100,7 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, made)
 
     def _missing(self) -> None:
-        self._answer(404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404})
+        self._answer(
+            404,
+            {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404},
+        )
 
     def _answer(self, status: int, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()

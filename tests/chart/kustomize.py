@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,6 +15,6 @@ BASE = ROOT / "helm/kustomize"
 
 def kustomized() -> list[dict[str, Any]]:
     """The objects of the base."""
-    command = [TOOLS / "bin/kubectl", "kustomize", BASE]
+    command: list[str | Path] = [TOOLS / "bin/kubectl", "kustomize", BASE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return list(yaml.safe_load_all(done.stdout))

@@ -12,7 +12,7 @@ from tests.chart.helms import Helm, Helm3, Helm4, Refused, Rendered
 pytestmark = pytest.mark.chart
 
 CERTIFICATE = re.compile(r"(caBundle|ca\.crt|tls\.crt|tls\.key): LS0t\S+")
-ACCOUNT = {
+ACCOUNT: dict[str, Any] = {
     "upstream": {"url": "https://api.ai.egain.cloud"},
     "client": {"id": "x", "secret": {"file": "/var/run/secrets/egain/client_secret"}},
 }
@@ -20,7 +20,10 @@ ACCOUNT = {
 
 def masked(rendered: Rendered) -> dict[str, list[str]]:
     """The texts of each template, in no order, certificates and keys made by Helm left out."""
-    return {path: sorted(CERTIFICATE.sub(r"\1: (made)", text) for text in texts) for path, texts in rendered.items()}
+    return {
+        path: sorted(CERTIFICATE.sub(r"\1: (made)", text) for text in texts)
+        for path, texts in rendered.items()
+    }
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:

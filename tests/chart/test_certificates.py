@@ -38,7 +38,9 @@ def test_helms_certificate_is_good_for_the_service(helm: Helm, tmp_path: Path) -
     assert data["ca.crt"] == bundle(rendered)
     for name, text in data.items():
         (tmp_path / name).write_bytes(base64.b64decode(text))
-    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+        tmp_path / "tls.crt", tmp_path / "tls.key"
+    )
     leaf = x509.load_pem_x509_certificate((tmp_path / "tls.crt").read_bytes())
     ca = x509.load_pem_x509_certificate((tmp_path / "ca.crt").read_bytes())
     leaf.verify_directly_issued_by(ca)
@@ -65,14 +67,15 @@ def held(store: Store) -> tuple[dict[str, str], str]:
 
 
 def test_an_upgrade_keeps_the_certificate(third: Helm3) -> None:
-    """What an install left in the Secret is found and kept by an upgrade; with `renew` it makes a new one."""
+    """What an install left in the Secret is found and kept by an upgrade; once deleted, a new one is made."""
     with api_server() as (url, store):
         third.deploy("install", {}, url)
         installed, ca = held(store)
         assert installed["ca.crt"] == ca
         third.deploy("upgrade", {"webhook": {"replicas": 3}}, url)
         assert held(store) == (installed, ca)
-        third.deploy("upgrade", {"webhook": {"certificate": {"renew": True}}}, url)
+        del store[SECRET]
+        third.deploy("upgrade", {}, url)
         renewed, new_ca = held(store)
     assert not set(renewed.values()) & set(installed.values())
     assert renewed["ca.crt"] == new_ca
@@ -90,7 +93,9 @@ def test_an_incomplete_secret_is_replaced(third: Helm3) -> None:
     assert after["ca.crt"] == ca
 
 
-@pytest.mark.parametrize("issuer", [None, {"name": "internal", "kind": "ClusterIssuer", "group": "cert-manager.io"}])
+@pytest.mark.parametrize(
+    "issuer", [None, {"name": "internal", "kind": "ClusterIssuer", "group": "cert-manager.io"}]
+)
 def test_cert_manager_signs_and_fills_in_the_ca(render: Render, issuer: dict[str, str] | None) -> None:
     """The Certificate's Secret is the one the webhook mounts, and the configuration asks for that Certificate's CA."""
     rendered = render({"webhook": {"certificate": {"mode": "certManager", "issuerRef": issuer or {}}}})

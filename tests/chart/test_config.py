@@ -69,8 +69,10 @@ def test_values_arrive_unchanged(render: Render) -> None:
         "log": {"requests": False},
         "routes": [{"path": "/{portalID}/**", "credential": "none", "name": 'a "name": {{ x }} # \\'}],
     }
-    files = {"routes.yaml": "- path: /<&>\n  name: \"{{ .Values }}\"\n\n# \\u003c é\n"}
-    data = one(render({"webhook": {"enabled": False}, "config": config, "configFiles": files}), "ConfigMap")["data"]
+    files = {"routes.yaml": '- path: /<&>\n  name: "{{ .Values }}"\n\n# \\u003c é\n'}
+    data = one(render({"webhook": {"enabled": False}, "config": config, "configFiles": files}), "ConfigMap")[
+        "data"
+    ]
     assert yaml.safe_load(data.pop("sidecar.yaml")) == config
     assert data == files
 

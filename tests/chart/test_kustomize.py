@@ -61,7 +61,10 @@ def test_the_pod_is_the_charts(base: dict[str, Any], example: dict[str, Any]) ->
 
 def test_configuration_and_secret_are_the_charts(base: dict[str, Any], example: dict[str, Any]) -> None:
     """The same file, and the stand-in's secret."""
-    assert base["ConfigMap"]["data"]["sidecar.yaml"].strip() == example["ConfigMap"]["data"]["sidecar.yaml"].strip()
+    assert (
+        base["ConfigMap"]["data"]["sidecar.yaml"].strip()
+        == example["ConfigMap"]["data"]["sidecar.yaml"].strip()
+    )
     assert base64.b64decode(base["Secret"]["data"]["client_secret"]).decode() == CLIENT_SECRET
 
 

@@ -29,7 +29,9 @@ spec:
       securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
       initContainers:
         {{- include "egain-auth-sidecar.initContainers" $sidecar | nindent 8 }}
-        - {name: migrate, image: "orders:7", securityContext: &restricted {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}
+        - name: migrate
+          image: orders:7
+          securityContext: &restricted {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
       containers:
         - name: orders
           image: orders:7
@@ -45,7 +47,9 @@ def documented(number: int) -> str:
     """The number-th way of making `$sidecar` that _container.tpl documents, as it stands there."""
     text = (CHART / "templates/_container.tpl").read_text()
     blocks = [block for block in text.split("\n\n") if "{{- $sidecar :=" in block]
-    return dedent("\n".join(line for line in blocks[number].splitlines() if line.lstrip().startswith("{{- $")))
+    return dedent(
+        "\n".join(line for line in blocks[number].splitlines() if line.lstrip().startswith("{{- $"))
+    )
 
 
 @pytest.fixture
@@ -55,7 +59,13 @@ def parent(tmp_path: Path) -> Path:
     (folder / "templates").mkdir(parents=True)
     shutil.copytree(CHART, folder / "charts/egain-auth-sidecar")
     dependency = {"name": "egain-auth-sidecar", "version": __version__, "repository": ""}
-    about = {"apiVersion": "v2", "name": "orders", "version": "7.0.0", "appVersion": "7", "dependencies": [dependency]}
+    about = {
+        "apiVersion": "v2",
+        "name": "orders",
+        "version": "7.0.0",
+        "appVersion": "7",
+        "dependencies": [dependency],
+    }
     (folder / "Chart.yaml").write_text(yaml.safe_dump(about))
     off: dict[str, Any] = {part: {"enabled": False} for part in ("webhook", "networkPolicy", "tests")}
     (folder / "values.yaml").write_text(yaml.safe_dump({"egain-auth-sidecar": off}))
@@ -97,7 +107,8 @@ def test_a_second_pod_may_have_settings_of_its_own(helm: Helm, parent: Path) -> 
     (parent / "templates/b.yaml").write_text(documented(0) + "\n" + DEPLOYMENT.replace("orders}", "other}"))
     rendered = helm.render({}, parent)
     volumes = {
-        name: one(rendered, "Deployment", name)["spec"]["template"]["spec"]["volumes"] for name in ("orders", "other")
+        name: one(rendered, "Deployment", name)["spec"]["template"]["spec"]["volumes"]
+        for name in ("orders", "other")
     }
     assert volumes["orders"][0]["configMap"]["name"] == "orders"
     assert volumes["orders"][1]["secret"]["secretName"] == "orders-egain"

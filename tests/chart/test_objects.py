@@ -34,7 +34,11 @@ def settings(rendered: Rendered) -> dict[str, Any]:
 
 def test_every_pod_is_a_restricted_one(render: Render, values: dict[str, Any]) -> None:
     """No pod breaks the restricted Pod Security Standard, hostNetwork apart, where a value asks for that."""
-    allowed = {"Host Namespaces: spec: hostNetwork is true"} if values.get("webhook", {}).get("hostNetwork") else set()
+    allowed = (
+        {"Host Namespaces: spec: hostNetwork is true"}
+        if values.get("webhook", {}).get("hostNetwork")
+        else set()
+    )
     for name, spec in pods(render(values)):
         assert set(violations(spec)) <= allowed, name
 
@@ -111,10 +115,12 @@ def test_selectors_find_their_pods_and_no_others(render: Render, values: dict[st
         if made["kind"] == "Service":
             wanted = spec["selector"]
         elif made["kind"] in ("NetworkPolicy", "PodDisruptionBudget"):
-            wanted = (spec.get("podSelector") or spec.get("selector"))["matchLabels"]
+            wanted = spec["podSelector" if made["kind"] == "NetworkPolicy" else "selector"]["matchLabels"]
         else:
             continue
-        assert [name for name, has in labels.items() if wanted.items() <= has.items()] == [made["metadata"]["name"]]
+        assert [name for name, has in labels.items() if wanted.items() <= has.items()] == [
+            made["metadata"]["name"]
+        ]
 
 
 def test_the_webhook_is_asked_about_pods_that_ask_only(render: Render) -> None:
@@ -126,7 +132,9 @@ def test_the_webhook_is_asked_about_pods_that_ask_only(render: Render) -> None:
     (excluded,) = webhook["objectSelector"]["matchExpressions"]
     assert excluded == {"key": "auth-sidecar/webhook", "operator": "DoesNotExist"}
     assert excluded["key"] in own
-    assert "'auth-sidecar/inject' in object.metadata.annotations" in webhook["matchConditions"][0]["expression"]
+    assert (
+        "'auth-sidecar/inject' in object.metadata.annotations" in webhook["matchConditions"][0]["expression"]
+    )
     assert (webhook["sideEffects"], webhook["failurePolicy"]) == ("None", "Fail")
     assert (webhook["reinvocationPolicy"], webhook["timeoutSeconds"]) == ("IfNeeded", 5)
 

@@ -15,10 +15,11 @@ context = ssl.create_default_context(
 )
 
 
-def ask(path, body=None):
+def ask(path: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(base + path, data=body, headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10, context=context) as answer:
-        return answer.read()
+        read: bytes = answer.read()
+        return read
 
 
 ask("/readyz")
