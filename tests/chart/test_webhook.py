@@ -6,7 +6,6 @@ import base64
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,7 @@ import pytest
 from tests.chart.helms import Rendered, one
 from tests.chart.test_example_runs import free_port, started, wait_for
 
-pytestmark = [
-    pytest.mark.chart,
-    pytest.mark.skipif(find_spec("sidecar.webhook") is None, reason="this version has no webhook"),
-]
+pytestmark = pytest.mark.chart
 
 Render = Callable[[dict[str, Any]], Rendered]
 
