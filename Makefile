@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SOURCES := sidecar tests benchmarks helm
+SOURCES := sidecar tests benchmarks helm supply
 
 .DEFAULT_GOAL := help
 .PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean
+.PHONY: version release sbom wheel audit test-supply
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,8 @@ lock: ## Write the hashed locks anew from pyproject.toml
 		--upgrade pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--upgrade supply/tools.in -o supply/tools.txt
 
 test-real: $(VENV)/.installed ## Against real authorization servers and eGain's SDK; installs what it needs
 	tests/real/install
@@ -64,5 +67,30 @@ bench: $(VENV)/.installed ## Beside Envoy, Caddy, nginx and plain aiohttp, a qua
 	benchmarks/install
 	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
+version: $(VENV)/.installed ## The version, and whether everything that repeats it agrees
+	@$(BIN)/python -m supply.version
+
+release: $(VENV)/.installed ## Set VERSION=x.y.z everywhere, and date its changelog entry
+	@$(BIN)/python -m supply.version $(or $(VERSION),$(error make release VERSION=x.y.z))
+
+# What is built carries the time of the last commit, so that it can be built again.
+sbom wheel: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+sbom: $(VENV)/.installed ## Bill of materials of requirements.txt, CycloneDX JSON, into dist/
+	@supply/install
+	@.supply/bin/python -m supply.sbom --site-packages $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --output dist
+
+wheel: ## The wheel, the same bytes wherever it is built, into dist/
+	@supply/install
+	@.supply/bin/python -m supply.wheel --output dist
+
+audit: ## Known vulnerabilities of the lock, suspicious code; "Error 3": nobody could be asked
+	@supply/install
+	@.supply/bin/python -m supply.audit
+
+test-supply: $(VENV)/.installed ## Bill of materials, wheel and audit with their real tools; installs them
+	supply/install
+	$(BIN)/python -m pytest -m supply tests/supply
+
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply

@@ -1,0 +1,1 @@
+"""Tests that need the tools of supply/tools.txt: `make test-supply`."""
