@@ -33,6 +33,7 @@ SOURCE = Place("sidecar/__init__.py", rf'^__version__ = "({NUMBER})"$')
 _CHART = Place("helm/*/Chart.yaml", rf'^(?:version|appVersion): "?({NUMBER})"?$')
 FOLLOWERS = (
     _CHART,
+    Place("helm/*/templates/_helpers.tpl", rf'^.*define "[\w.-]+\.version" -\}}\}}({NUMBER})\{{\{{.*$'),
     Place(
         "helm/kustomize/**/*.yaml",
         rf'^\s*(?:- )?(?:newTag: "?|image: [\w./-]*egain-auth-sidecar:)({NUMBER})"?$',

@@ -14,6 +14,7 @@ from supply.version import WrongVersionError
 
 TODAY = datetime.date(2031, 2, 3)
 CHART = 'apiVersion: v2\nname: a\nversion: 0.1.0\nappVersion: "0.1.0"\nkubeVersion: ">=1.29.0"\n'
+HELPERS = '{{- define "a.version" -}}0.1.0{{- end }}\n{{- define "a.name" -}}0.1.0{{- end }}\n'
 DEPLOYMENT = "spec:\n  - name: a\n    image: localhost/egain-auth-sidecar:0.1.0\n  - image: other:0.1.0\n"
 LOCKED = re.compile(r"^([a-z0-9-]+==\S+)", re.MULTILINE)
 
@@ -25,6 +26,7 @@ def project(tmp_path: Path) -> Path:
         "sidecar/__init__.py": '__version__ = "0.1.0"\n',
         "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.1.0] - 2030-01-01\n",
         "helm/a/Chart.yaml": CHART,
+        "helm/a/templates/_helpers.tpl": HELPERS,
         "helm/kustomize/base/deployment.yaml": DEPLOYMENT,
         "helm/kustomize/kustomization.yaml": 'images:\n  - name: egain-auth-sidecar\n    newTag: "0.1.0"\n',
     }.items():
@@ -42,13 +44,14 @@ def test_all_places_of_this_project_agree() -> None:
 
 def test_release_writes_every_place_and_the_date(project: Path) -> None:
     """And nothing else: other images and version constraints stay."""
-    assert len(version.release("0.2.0", TODAY, project)) == 5
+    assert len(version.release("0.2.0", TODAY, project)) == 6
     assert version.current(project) == "0.2.0"
     assert version.problems(project) == []
     assert (
         (project / "CHANGELOG.md").read_text().startswith("# Changelog\n\n## [0.2.0] - 2031-02-03\n\n- new")
     )
     assert (project / "helm/a/Chart.yaml").read_text() == CHART.replace("0.1.0", "0.2.0")
+    assert (project / "helm/a/templates/_helpers.tpl").read_text() == HELPERS.replace("0.1.0", "0.2.0", 1)
     assert "image: other:0.1.0\n" in (project / "helm/kustomize/base/deployment.yaml").read_text()
 
 
@@ -83,6 +86,7 @@ def test_release_without_an_entry_writes_nothing(project: Path) -> None:
         ("helm/a/Chart.yaml", "version: 0.1.0", "version: 0.1.1"),
         ("helm/a/Chart.yaml", 'appVersion: "0.1.0"', 'appVersion: "0.1.1"'),
         ("helm/a/Chart.yaml", 'appVersion: "0.1.0"', "appVersion: latest"),
+        ("helm/a/templates/_helpers.tpl", "0.1.0{{- end }}\n{{- define", "0.1.1{{- end }}\n{{- define"),
         ("helm/kustomize/base/deployment.yaml", "sidecar:0.1.0", "sidecar:0.1.1"),
         ("helm/kustomize/kustomization.yaml", "0.1.0", "0.1.1"),
         ("CHANGELOG.md", "Unreleased", "0.1.1"),
