@@ -7,7 +7,7 @@ SOURCES := sidecar tests benchmarks helm supply
 
 .DEFAULT_GOAL := help
 .PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean
-.PHONY: version release sbom wheel audit test-supply
+.PHONY: version release sbom wheel audit test-supply test-apiserver
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,5 +92,9 @@ test-supply: $(VENV)/.installed ## Bill of materials, wheel and audit with their
 	supply/install
 	$(BIN)/python -m pytest -m supply tests/supply
 
+test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernetes API server; builds it first (ten minutes)
+	tests/apiserver/install
+	$(BIN)/python -m pytest -m apiserver tests/apiserver
+
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver
