@@ -37,6 +37,10 @@ class StartError(SidecarError):
     """The process cannot serve here (a port in use, a parser missing); exit 1."""
 
 
+class AddressTaken(StartError):
+    """An address of the configuration cannot be listened on."""
+
+
 class App:
     """One sidecar. Made by `running()`; also what the admin listener sees of it."""
 
@@ -205,7 +209,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
             proxy_socket = sockets.enter_context(listening.bound(config.listen))
             admin_socket = sockets.enter_context(listening.bound(config.admin))
         except listening.CannotListen as error:
-            raise StartError(str(error)) from error
+            raise AddressTaken(str(error)) from error
         app = App(loaded, clock or SystemClock())
         async with app.serve(proxy_socket, admin_socket):
             logs.get("process").info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -25,9 +26,9 @@ DOUBTFUL = {
 }
 
 
-async def started(*arguments: str) -> asyncio.subprocess.Process:
+async def started(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecar", *arguments,
+        sys.executable, "-m", "sidecar", *arguments, env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
@@ -90,6 +91,20 @@ def test_address_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
     (line,) = shown.stderr.splitlines()
     assert address in line
     assert "--port" in line
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+async def test_missing_c_parser_is_one_line_that_says_what_to_do(tmp_path: Path, command: str) -> None:
+    """Exit 1, before a port is opened, with no advice about ports: aiohttp's other parser reads by other rules."""
+    path = str(write(tmp_path, configuration("http://127.0.0.1:1")))
+    arguments = [path] if command == "run" else ["--port", "0"]
+    ended = await started(command, *arguments, AIOHTTP_NO_EXTENSIONS="1")
+    async with asyncio.timeout(DEADLINE):
+        _, err = await ended.communicate()
+    assert ended.returncode == 1
+    (line,) = err.decode().splitlines()
+    assert line.startswith("auth-sidecar: aiohttp's C parser is missing; ")
+    assert line.endswith("without AIOHTTP_NO_EXTENSIONS")
 
 
 def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from sidecar import logs
-from sidecar.app import StartError
+from sidecar.app import AddressTaken, StartError
 from sidecar.cli.loop import in_loop, serving
 from sidecar.cli.output import Failed
 from sidecar.config.loading import Loaded
@@ -27,16 +27,20 @@ def serve(path: Path, loaded: Loaded) -> None:
         logs.get("config").warning("config_warning", warning=warning.as_warning())
     try:
         serving(run(path, loaded), StartError)
-    except StartError as error:
+    except AddressTaken as error:
         raise Failed(f"{error}; end what is in the way, or change listen or admin") from None
+    except StartError as error:
+        raise Failed(str(error)) from None
 
 
 def demonstrate(port: int) -> None:
     """`demo`: until Ctrl-C or SIGTERM. Raises Failed when it cannot start."""
     try:
         in_loop(_demo(port))
-    except StartError as error:
+    except AddressTaken as error:
         raise Failed(f"{error}; choose another port with --port") from None
+    except StartError as error:
+        raise Failed(str(error)) from None
     except OSError as error:
         raise Failed(f"the demo cannot start: {error.strerror or error}") from None
 
