@@ -33,6 +33,7 @@ SOURCE = Place("sidecar/__init__.py", rf'^__version__ = "({NUMBER})"$')
 _CHART = Place("helm/*/Chart.yaml", rf'^(?:version|appVersion): "?({NUMBER})"?$')
 FOLLOWERS = (
     _CHART,
+    Place("Dockerfile", rf"^ARG VERSION=({NUMBER})$"),
     Place("helm/*/templates/_helpers.tpl", rf'^.*define "[\w.-]+\.version" -\}}\}}({NUMBER})\{{\{{.*$'),
     Place(
         "helm/kustomize/**/*.yaml",

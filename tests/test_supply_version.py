@@ -25,6 +25,7 @@ def project(tmp_path: Path) -> Path:
     for name, text in {
         "sidecar/__init__.py": '__version__ = "0.1.0"\n',
         "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.1.0] - 2030-01-01\n",
+        "Dockerfile": "ARG PYTHON=3.12.1\nARG VERSION=0.1.0\n",
         "helm/a/Chart.yaml": CHART,
         "helm/a/templates/_helpers.tpl": HELPERS,
         "helm/kustomize/base/deployment.yaml": DEPLOYMENT,
@@ -44,7 +45,7 @@ def test_all_places_of_this_project_agree() -> None:
 
 def test_release_writes_every_place_and_the_date(project: Path) -> None:
     """And nothing else: other images and version constraints stay."""
-    assert len(version.release("0.2.0", TODAY, project)) == 6
+    assert len(version.release("0.2.0", TODAY, project)) == 7
     assert version.current(project) == "0.2.0"
     assert version.problems(project) == []
     assert (
@@ -83,6 +84,7 @@ def test_release_without_an_entry_writes_nothing(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
+        ("Dockerfile", "VERSION=0.1.0", "VERSION=0.1.1"),
         ("helm/a/Chart.yaml", "version: 0.1.0", "version: 0.1.1"),
         ("helm/a/Chart.yaml", 'appVersion: "0.1.0"', 'appVersion: "0.1.1"'),
         ("helm/a/Chart.yaml", 'appVersion: "0.1.0"', "appVersion: latest"),
