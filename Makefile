@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SOURCES := sidecar tests benchmarks helm supply
+SOURCES := sidecar tests benchmarks helm supply monitoring
 
 .DEFAULT_GOAL := help
-.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean
+.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 
 help: ## What can be made here
@@ -60,6 +60,13 @@ chart-files: $(VENV)/.installed ## Write the chart's values.schema.json and its 
 	$(BIN)/python -m helm.values_schema
 	$(BIN)/python -m helm.readme
 
+test-alerts: $(VENV)/.installed ## Alert rules and dashboard with a real Prometheus that watches a real sidecar; installs it
+	tests/alerts/install
+	$(BIN)/python -m pytest -m alerts tests/alerts tests/test_alerts_rules.py tests/test_alerts_docs.py tests/test_dashboard.py
+
+dashboard: $(VENV)/.installed ## Write the Grafana dashboard anew from monitoring/
+	$(BIN)/python -m monitoring.dashboard
+
 soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
@@ -97,4 +104,4 @@ test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernete
 	$(BIN)/python -m pytest -m apiserver tests/apiserver
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts

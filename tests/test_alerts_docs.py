@@ -10,6 +10,8 @@ import pytest
 from tests.test_alerts_rules import rules
 from tests.test_docs import DOCS, anchors, rows
 
+pytestmark = pytest.mark.alerts
+
 PAGE = DOCS / "alerts.md"
 SEVERITIES = ("critical", "warning")
 PARTS = ["Means", "Users notice", "Look", "Do", "Over"]

@@ -222,7 +222,9 @@ def test_internal_links_lead_somewhere(page: Path) -> None:
 @pages
 def test_files_that_are_named_exist(page: Path) -> None:
     """`tests/…`, `docs/…`, `sidecar/…` and `config/…` in code spans; module paths of architecture.md, too."""
-    spans = re.findall(r"`((?:tests|docs|sidecar|config|benchmarks)/[\w./-]+\.\w+)`", page.read_text())
+    spans = re.findall(
+        r"`((?:tests|docs|sidecar|config|benchmarks|monitoring|helm)/[\w./-]+\.\w+)`", page.read_text()
+    )
     for span in spans:
         assert any((root / span).exists() for root in (ROOT, ROOT / "sidecar")), span
 

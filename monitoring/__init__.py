@@ -1,0 +1,1 @@
+"""Makes the Grafana dashboard that is shipped with the chart: `make dashboard`."""
