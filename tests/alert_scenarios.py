@@ -146,8 +146,8 @@ FIRING = [
         "the token endpoint is down until tokens run out",
         [Pod(name, server=during(range(T, 90), _TIMEOUT)) for name in _TWO],
         {
-            "AuthSidecarTokenNotRenewed": Fires(45, 49, until=89, over_at=92),
-            "AuthSidecarTokenRunsOut": Fires(51, 54, until=89, over_at=92),
+            "AuthSidecarTokenNotRenewed": Fires(47, 49, until=89, over_at=92),
+            "AuthSidecarTokenRunsOut": Fires(52, 54, until=89, over_at=92),
             "AuthSidecarRequestsWithoutToken": Fires(60, 67, until=89, over_at=95),
         },
     ),
@@ -155,8 +155,8 @@ FIRING = [
         "the same, and scrapes fail now and then",
         [Pod(server=during(EVER, _TIMEOUT), gaps=(*range(49, 52), 55, 63, 72, 73))],
         {
-            "AuthSidecarTokenNotRenewed": Fires(45, 49),
-            "AuthSidecarTokenRunsOut": Fires(51, 56),
+            "AuthSidecarTokenNotRenewed": Fires(47, 49),
+            "AuthSidecarTokenRunsOut": Fires(52, 56),
             "AuthSidecarRequestsWithoutToken": Fires(60, 68),
         },
     ),
@@ -164,8 +164,8 @@ FIRING = [
         "the token endpoint wants to be left alone for an hour",
         [Pod(server=during(EVER, "throttled http_429"), patience=60)],
         {
-            "AuthSidecarTokenNotRenewed": Fires(45, 49),
-            "AuthSidecarTokenRunsOut": Fires(51, 54),
+            "AuthSidecarTokenNotRenewed": Fires(47, 49),
+            "AuthSidecarTokenRunsOut": Fires(52, 54),
             "AuthSidecarRequestsWithoutToken": Fires(60, 67),
         },
     ),
@@ -176,14 +176,14 @@ FIRING = [
             grows={_requests("app", "ahead", "unavailable"): 2},
             shows={'token_expires_in_seconds{credential="app"}': lambda m: 8 * HOUR - 60.0 * (340 + m)},
         )],
-        {"AuthSidecarTokenNotRenewed": Fires(20, 24), "AuthSidecarTokenRunsOut": Fires(130, 134)},
+        {"AuthSidecarTokenNotRenewed": Fires(22, 24), "AuthSidecarTokenRunsOut": Fires(132, 134)},
     ),
     Scenario(
         "one of two pods cannot reach the token endpoint",
         [Pod(), Pod("app-2", server=during(EVER, "malformed malformed"))],
         {
-            "AuthSidecarTokenNotRenewed": Fires(45, 49),
-            "AuthSidecarTokenRunsOut": Fires(51, 54),
+            "AuthSidecarTokenNotRenewed": Fires(47, 49),
+            "AuthSidecarTokenRunsOut": Fires(52, 54),
             "AuthSidecarRequestsWithoutToken": Fires(60, 67),
         },
     ),
@@ -193,8 +193,8 @@ FIRING = [
         {"AuthSidecarNoFirstToken": Fires(25, 28, until=69, over_at=74, series=2)},
     ),
     Scenario(
-        "no token at the start, and the server wants to be left alone",
-        [Pod(up=range(T, END), traffic=0, server=always("throttled http_429"), patience=60)],
+        "no token at the start, the server wants to be left alone, and scrapes fail",
+        [Pod(up=range(T, END), gaps=[T + 3, 90], traffic=0, server=always("throttled http_429"), patience=60)],
         {"AuthSidecarNoFirstToken": Fires(25, 28)},
     ),
     Scenario(
