@@ -17,9 +17,10 @@ _WITHOUT_TOKEN = f'{_ROUTES}, code=~"token_unavailable|token_refused"'
 _BUSY = {0.01: "orange", 0.05: "red"}
 
 VARIABLES = [
-    Variable("namespace", "auth_sidecar_build_info"),
-    Variable("job", 'auth_sidecar_build_info{namespace=~"$namespace"}'),
-    Variable("pod", 'auth_sidecar_build_info{namespace=~"$namespace", job=~"$job"}'),
+    # not build_info: the webhook has that, too
+    Variable("namespace", "auth_sidecar_requests_in_flight"),
+    Variable("job", 'auth_sidecar_requests_in_flight{namespace=~"$namespace"}'),
+    Variable("pod", 'auth_sidecar_requests_in_flight{namespace=~"$namespace", job=~"$job"}'),
     Variable("route", f"auth_sidecar_requests_total{{{_PODS}}}"),
     Variable("credential", f"auth_sidecar_tokens_cached{{{_PODS}}}"),
 ]
@@ -42,7 +43,7 @@ EVENTS = {
 
 _OVERVIEW = Row("Overview", [
     Panel("Sidecars", "That answered the last scrape.",
-          [Query(f"count(auth_sidecar_build_info{{{_PODS}}})")], "none", "stat", 4),
+          [Query(f"count(auth_sidecar_requests_in_flight{{{_PODS}}})")], "none", "stat", 4),
     Panel("Requests", "Answered, whatever the status.", [Query(_REQUESTS)], "reqps", "stat", 4),
     Panel("Errors of the sidecar", "Share of requests that it answered itself, with X-Auth-Sidecar-Error.",
           [Query(f"sum(rate(auth_sidecar_errors_total{{{_ROUTES}}}[$__rate_interval])) / {_REQUESTS}")],
@@ -153,10 +154,14 @@ _PROCESS = Row("Process", [
 _INJECTOR = Row("Injector", [
     Panel("Reviews", "Pods that the webhook was asked about, and what it did.",
           [Query("sum by (outcome) (rate(auth_sidecar_webhook_reviews_total[$__rate_interval]))", "{{outcome}}")],
-          "reqps", width=12, stacked=True),
+          "reqps", stacked=True),
     Panel("Certificate", "Time until it runs out.",
           [Query("min(auth_sidecar_webhook_certificate_not_after_timestamp_seconds) - time()", "certificate")],
-          "s", width=12, lowest=None, base="red", steps={604800: "green"}),
+          "s", lowest=None, base="red", steps={604800: "green"}),
+    Panel("Certificate in force", "1: the one in the files; 0: the one before it. And how often new ones were read.",
+          [Query("min(auth_sidecar_webhook_certificate_last_reload_successful)", "in force"),
+           Query("sum by (outcome) (increase(auth_sidecar_webhook_certificate_reloads_total[$__rate_interval]))",
+                 "{{outcome}}")], "none"),
 ], collapsed=True)  # fmt: skip
 
 ROWS = [_OVERVIEW, _TRAFFIC, _LATENCY, _ERRORS, _TOKENS, _UPSTREAM, _PROCESS, _INJECTOR]

@@ -248,8 +248,8 @@ FIRING = [
     ),
     Scenario(
         "a scope is missing in the route map, on a route that is asked for every five minutes",
-        [Pod(grows={_GAPS: at(range(T, 100, 5))})],
-        {"AuthSidecarRouteMapGap": Fires(35, 43, until=99, over_at=125)},
+        [Pod(name, grows={_GAPS: at(range(T, 100, 10))}) for name in _TWO],
+        {"AuthSidecarRouteMapGap": Fires(34, 37, until=99, over_at=125)},
     ),
     Scenario(
         "a wrong configuration stays, and a scrape fails",

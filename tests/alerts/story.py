@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.alerts.injector import injector
 from tests.alerts.prometheus import MINUTE, Prometheus, prometheus
 from tests.alerts.stage import LIFETIME, Asked, Sidecar, Stage, somewhere, stage
 from tests.alerts.waiting import until
@@ -19,7 +20,7 @@ from tests.test_alerts_rules import RULES
 
 _PATIENCE = 90.0  # seconds until an alert fires or ends
 # By the label `job`: as Prometheus Operator labels it, as a plain list does, and a sidecar that starts late.
-OPERATOR, PLAIN, LATE = "shop/sidecars", "sidecars", "late"
+OPERATOR, PLAIN, LATE, INJECTOR = "shop/sidecars", "sidecars", "late", "injector"
 
 API_TROUBLE = {
     "AuthSidecarReplaysRising",
@@ -35,6 +36,7 @@ TOKEN_TROUBLE = {
     "AuthSidecarNoFirstToken",
 }
 REFUSED = {"AuthSidecarCredentialRefused"}
+CERTIFICATE = {"AuthSidecarWebhookCertificateExpires"}
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Story:
 
 def due(alert: str) -> set[str]:
     """For which scrapes an alert must fire."""
+    if alert in CERTIFICATE:
+        return {INJECTOR}
     return {LATE} if alert == "AuthSidecarNoFirstToken" else {OPERATOR, PLAIN}
 
 
@@ -64,14 +68,18 @@ def told(folder: Path) -> Iterator[Story]:
     late = somewhere()
     with (
         stage(folder) as acting,
-        prometheus(folder, RULES, _scrapes(acting.sidecar, late)) as watching,
+        injector(folder) as webhook,
+        prometheus(folder, RULES, [*_scrapes(acting.sidecar, late), webhook.scrape(INJECTOR)]) as watching,
         acting.calling(*acting.usual, every=0.05),
     ):
         story = Story(watching, acting, time.time())
-        until(lambda: len(watching.now("up == 1")) == 2, "Prometheus scrapes the sidecar", _PATIENCE)
+        until(lambda: len(watching.now("up == 1")) == 3, "Prometheus scrapes sidecar and webhook", _PATIENCE)
+        assert webhook.inject()
         _all_is_well(story)
         _trouble_with_the_api(story)
         _trouble_with_tokens(story, late)
+        _wait_for(story, CERTIFICATE)
+        webhook.renew()
         _all_is_well_again(story)
         yield story
 

@@ -13,19 +13,17 @@ import pytest
 from tests.alerts import story as tale
 from tests.alerts.story import OPERATOR, PLAIN, Story, due
 from tests.promtool import promtool
-from tests.test_alerts_rules import QUERIES, WEBHOOK, rules
+from tests.test_alerts_rules import QUERIES, rules
 from tests.test_dashboard import ELSEWHERE, expressions, panels, shown, variables
 
 pytestmark = pytest.mark.alerts
 
-NAMES = [rule["alert"] for rule in rules() if not any(name in rule["expr"] for name in WEBHOOK)]
+NAMES = [rule["alert"] for rule in rules()]
 PANELS = {panel["title"]: panel for panel in panels(shown()) if panel["type"] != "row"}
 # Panels that have nothing to show here, and why.
 EMPTY = {
     "Memory": "the kubelet's numbers: there is no kubelet here",
     "Processor": "the kubelet's numbers: there is no kubelet here",
-    "Reviews": "the webhook is another process",
-    "Certificate": "the webhook is another process",
 }
 ALL = dict.fromkeys((name for name in variables(shown()) if name != "datasource"), ".*")
 CHOICES = {
@@ -63,7 +61,7 @@ def test_nothing_fires_while_all_is_well(story: Story) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_alert_fires(story: Story, name: str) -> None:
-    """Of a sidecar scraped as Prometheus Operator does it, and as a plain list does; or of the one that starts late."""
+    """For a sidecar scraped as Prometheus Operator does it and as a plain list does, or whom else it concerns."""
     assert story.jobs(name) >= due(name)
 
 
