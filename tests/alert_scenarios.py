@@ -125,6 +125,15 @@ QUIET = [
         _failures("okta", "invalid_request"): at(EVER, 40),
         _AGENT_502: at(EVER, 40),
     })]),
+    Scenario("exchanged tokens end as they should, and some exchanges time out", [Pod(grows={
+        _requests("okta", "demand", "unavailable"): at(range(T, END, 10)),
+        _failures("okta", "timeout"): at(range(T, END, 10)),
+    })]),
+    Scenario("of many tokens of ten minutes one is always half over, and one refresh fails", [Pod(
+        lifetime=600,
+        grows={_requests("app", "ahead", "unavailable"): _ONCE},
+        shows={'token_expires_in_seconds{credential="app"}': lambda m: 330},
+    )]),
     Scenario("every token was revoked at once", [Pod(grows={_replays("ok"): at(range(T, T + 5), 100)})]),
     Scenario(
         "the API rejects everything for eight minutes",
