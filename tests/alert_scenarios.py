@@ -134,6 +134,14 @@ QUIET = [
         grows={_requests("app", "ahead", "unavailable"): _ONCE},
         shows={'token_expires_in_seconds{credential="app"}': lambda m: 330},
     )]),
+    Scenario("a trickle of failures, one in six hundred", [Pod(grows={
+        _AGENT_503: 1,
+        _replays("ok"): 1,
+        _replays("rejected_again"): at(range(T, END, 8)),
+    })]),
+    Scenario("two requests in ten minutes, each rejected at first", [Pod(
+        traffic=at(range(T, END, 5)), grows={_replays("ok"): at(range(T, END, 5))},
+    )]),
     Scenario("every token was revoked at once", [Pod(grows={_replays("ok"): at(range(T, T + 5), 100)})]),
     Scenario(
         "the API rejects everything for eight minutes",
