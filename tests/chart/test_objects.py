@@ -189,6 +189,16 @@ def test_alerts_and_dashboard_arrive_as_written(render: Render, path: str) -> No
     assert arrived == written
 
 
+def test_runbooks_are_where_the_values_say(render: Render) -> None:
+    """The anchor of each alert stays, whatever is put before it."""
+    base = "https://wiki.example.com/alerts"
+    rendered = render({"prometheusRule": {"enabled": True, "runbookBase": base}})
+    rules = [rule for group in one(rendered, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    assert rules
+    for rule in rules:
+        assert rule["annotations"]["runbook_url"] == f"{base}#{rule['alert'].lower()}"
+
+
 def test_a_configurations_drain_time_fits_the_examples_grace(render: Render) -> None:
     """The example's pod is given longer than the sidecar by default takes to end."""
     drain = Config.model_fields["shutdown"].get_default(call_default_factory=True).drain_timeout
