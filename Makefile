@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SOURCES := sidecar tests benchmarks helm supply monitoring
+SOURCES := sidecar tests benchmarks helm supply monitoring image
 
 .DEFAULT_GOAL := help
 .PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
