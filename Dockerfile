@@ -14,6 +14,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEB
 RUN python -m venv --without-pip /opt/auth-sidecar && python -m venv --without-pip /opt/build
 WORKDIR /src
 COPY requirements.txt requirements-build.txt ./
+# pip's cache is the builder's, and no part of the image.
+# hadolint ignore=DL3042
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/auth-sidecar/bin/python install --no-compile --only-binary :all: \
         --require-hashes -r requirements.txt && \
@@ -25,7 +27,7 @@ COPY image/slim.py image/
 ARG VERSION
 # In site-packages the project is a wheel like any other, so that scanners find it.
 RUN /opt/build/bin/python -c "from setuptools import build_meta; build_meta.build_wheel('/src/dist')" && \
-    pip --python /opt/auth-sidecar/bin/python install --no-compile --no-index --no-deps \
+    pip --python /opt/auth-sidecar/bin/python install --no-cache-dir --no-compile --no-index --no-deps \
         "dist/egain_auth_sidecar-${VERSION}"-*.whl && \
     /opt/auth-sidecar/bin/python image/slim.py /opt/auth-sidecar /layer
 

@@ -31,7 +31,7 @@ UNUSED = (
     "aiohttp/pytest_plugin.py", "aiohttp/test_utils.py", "click/testing.py", "uvloop/_testbase.py",
     "cffi/*.*",  # cryptography needs its library only, _cffi_backend
     "pydantic/v1/**/*.py",  # the old major, for those who still use it
-    "*.dist-info/RECORD",  # what was installed, which is no longer so
+    "*.dist-info/RECORD", "*.dist-info/direct_url.json",  # what was installed from where: no longer so
 )  # fmt: skip
 # What is imported only when it is used for the first time. The image's tests name what is missing here.
 LATE = (
