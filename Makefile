@@ -8,6 +8,7 @@ SOURCES := sidecar tests benchmarks helm supply monitoring image
 .DEFAULT_GOAL := help
 .PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
 .PHONY: version release sbom wheel audit test-supply test-apiserver
+.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk image test-image test-pod soak clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,8 @@ lock: ## Write the hashed locks anew from pyproject.toml
 		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--upgrade supply/tools.in -o supply/tools.txt
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade - -o requirements-build.txt
 
 test-real: $(VENV)/.installed ## Against real authorization servers and eGain's SDK; installs what it needs
 	tests/real/install
@@ -59,6 +62,16 @@ test-chart: $(VENV)/.installed ## The Helm chart and the kustomize base with bot
 chart-files: $(VENV)/.installed ## Write the chart's values.schema.json and its README's table anew
 	$(BIN)/python -m helm.values_schema
 	$(BIN)/python -m helm.readme
+image: ## The container image, with buildah, podman or docker (PYTHON_IMAGE=another base)
+	image/build
+
+test-image: $(VENV)/.installed ## Build the image and run it as a pod does; installs what it needs, as root on Debian
+	tests/image/install
+	$(BIN)/python -m pytest -m image tests/image -s
+
+test-pod: $(VENV)/.installed ## A pod with podman: rotate, reload and stop under traffic; installs what it needs
+	tests/image/install sdk
+	$(BIN)/python -m pytest -m pod tests/pod -s
 
 test-alerts: $(VENV)/.installed ## Alert rules and dashboard with a real Prometheus that watches a real sidecar; installs it
 	tests/alerts/install
@@ -104,4 +117,4 @@ test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernete
 	$(BIN)/python -m pytest -m apiserver tests/apiserver
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image

@@ -24,9 +24,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The image, built from this checkout."""
-    podman.build(podman.TAG)
-    return podman.TAG
+    """The image under test."""
+    return podman.built()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = Path(__file__).parent
-TAG = "localhost/egain-auth-sidecar:test"
+TAG = os.environ.get(
+    "IMAGE", "localhost/egain-auth-sidecar:test"
+)  # one that was built elsewhere, if it is named
 BASE = os.environ.get("PYTHON_IMAGE", "localhost/python:3.12-slim")
 DEADLINE = 60.0  # seconds; what no healthy run comes near
 ENVIRONMENT = {**os.environ, "CONTAINERS_CONF": str(HERE / "containers.conf")}
@@ -48,6 +50,13 @@ def inspect(kind: str, name: str) -> dict[str, Any]:
     (found,) = json.loads(podman(kind, "inspect", name).stdout)
     assert isinstance(found, dict)
     return found
+
+
+def built() -> str:
+    """The image under test: built from this checkout, unless IMAGE names another one."""
+    if "IMAGE" not in os.environ:
+        build(TAG)
+    return TAG
 
 
 def build(tag: str, *options: str) -> str:
