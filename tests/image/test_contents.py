@@ -87,26 +87,24 @@ def test_no_tool_that_builds_or_installs_is_left(layers: Layers) -> None:
 
 
 def test_each_source_has_its_bytecode_at_most_once(layers: Layers) -> None:
-    """No bytecode beside its source as well, none for another interpreter."""
+    """No bytecode beside its source as well, none for a second interpreter."""
     compiled = [PurePosixPath(member.name) for member in layers.files if member.name.endswith(".pyc")]
     assert all(path.parent.name == "__pycache__" for path in compiled)
-    assert {path.suffixes[-2] for path in compiled} == {".cpython-312"}
+    assert len({path.suffixes[-2] for path in compiled}) == 1
     assert len(compiled) > 500
     assert len(compiled) == len(set(compiled))
 
 
 def test_every_distribution_has_its_metadata_for_scanners(layers: Layers) -> None:
     """Name, version and licence of what is there can be told from the image."""
-    paths = {PurePosixPath(member.name) for member in layers.files}
-    about = {path.parts[5] for path in paths if len(path.parts) > 6 and path.parts[5].endswith(".dist-info")}
+    paths = [PurePosixPath(member.name) for member in layers.files]
+    inside = [PurePosixPath(*path.parts[5:]) for path in paths if path.parts[4:5] == ("site-packages",)]
+    about = {path.parts[0] for path in inside if path.parts[0].endswith(".dist-info")}
     assert f"egain_auth_sidecar-{__version__}.dist-info" in about
     assert len(about) > 15
-    below = PurePosixPath("opt/auth-sidecar/lib/python3.12/site-packages")
     for one in about:
-        assert below / one / "METADATA" in paths
-        assert any(
-            path.parts[5] == one and "LICENSE" in path.name for path in paths if len(path.parts) > 6
-        ), one
+        assert PurePosixPath(one, "METADATA") in inside
+        assert any("LICENSE" in path.name for path in inside if path.parts[0] == one), one
 
 
 def test_the_same_commit_gives_the_same_layers(image: str) -> None:
