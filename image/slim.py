@@ -52,9 +52,6 @@ def prune(environment: Path, packages: Path) -> None:
         shutil.rmtree(packages / package)
         for path in packages.glob(f"{distribution}-*.dist-info"):
             shutil.rmtree(path)
-    for path in packages.glob("*.dist-info/METADATA"):
-        fields, _, _ = path.read_text("utf-8").partition("\n\n")
-        path.write_text(fields + "\n", "utf-8")  # without the description, a README as a rule
     for path in (environment / "bin").iterdir():
         if not path.name.startswith(("python", "auth-sidecar")):
             path.unlink()  # scripts of an interactive shell, and the dependencies' own commands
@@ -94,21 +91,26 @@ def sources_loaded() -> set[Path]:
     )
 
 
-def compile_ahead(sources: set[Path], layer: Path) -> int:
+def compile_ahead(sources: set[Path], layer: Path, packages: Path) -> int:
     """Write the bytecode of each source below `layer`, unless the base image has it; how many.
 
-    "Unchecked": python takes it without a look at the source's time, which a builder may set to whatever it likes.
+    The dependencies' replaces its source, as it may (Python's "sourceless" import): that is a seventh of the image.
+    The project's own and the standard library's is beside it and "unchecked": python takes it without a look at the
+    source's time, which a builder may set to whatever it likes.
     """
     written = 0
     for source in sorted(sources):
         cache = Path(importlib.util.cache_from_source(source))
         if cache.exists():
             continue
-        target = layer / cache.relative_to("/")
+        alone = source.is_relative_to(packages) and not source.is_relative_to(packages / "sidecar")
+        target = layer / (source.with_suffix(".pyc") if alone else cache).relative_to("/")
         py_compile.compile(
             str(source), str(target), doraise=True,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )  # fmt: skip
+        if alone:
+            (layer / source.relative_to("/")).unlink()
         written += 1
     return written
 
@@ -121,7 +123,7 @@ def main(environment: Path, layer: Path) -> None:
     strip(packages)
     sources = sources_loaded()
     shutil.copytree(environment, layer / environment.relative_to("/"), symlinks=True)
-    written = compile_ahead(sources, layer)
+    written = compile_ahead(sources, layer, packages)
     size = sum(path.lstat().st_size for path in layer.rglob("*") if not path.is_dir())
     print(f"{written} modules compiled; the layer has {size / 1e6:.1f} MB of files")
 

@@ -106,7 +106,7 @@ def test_no_module_is_compiled_at_run_time(image: str, egain: str, tmp_path: Pat
     assert len(FROM_BYTECODE.findall(said)) > 400
     elsewhere = {"PYTHONVERBOSE": "1", "PYTHONPYCACHEPREFIX": "/nowhere"}
     with running(folder, environment=elsewhere) as sidecar:
-        assert len(FROM_SOURCE.findall(sidecar.container.log)) > 400, "a missing one would have been seen"
+        assert len(FROM_SOURCE.findall(sidecar.container.log)) > 200, "a missing one would have been seen"
 
 
 @pytest.mark.parametrize("command", ["schema", "check", "explain", "doctor", "token", "routes"])
