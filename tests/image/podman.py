@@ -26,6 +26,8 @@ TAG = os.environ.get(
 )  # one that was built elsewhere, if it is named
 BASE = os.environ.get("PYTHON_IMAGE", "localhost/python:3.12-slim")
 DEADLINE = 60.0  # seconds; what no healthy run comes near
+# Here podman's monitor leaves a file named `oom` when a container was killed for its memory.
+FOLDER = ROOT / ".image"
 ENVIRONMENT = {**os.environ, "CONTAINERS_CONF": str(HERE / "containers.conf")}
 
 # As the restricted Pod Security Standard has it, and no file can be written but in /dev/shm.
@@ -37,9 +39,11 @@ RESTRICTED = (
 
 def podman(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run podman to its end; a failure fails the test with what it said."""
+    FOLDER.mkdir(exist_ok=True)
     done = subprocess.run(
-        ["podman", *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
+        ["podman", *words],
+        cwd=FOLDER, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
     if check and done.returncode:
         pytest.fail(f"podman {' '.join(map(str, words))}: {done.stderr[-2000:]}")
     return done

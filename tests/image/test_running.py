@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.image.asking import ask
+from tests.image.asking import PATIENCE, ask
 from tests.image.podman import RESTRICTED, ROOT, TAG, container, podman, until
 from tests.image.sidecar import Running, configuration, running
+from tests.webhook_harness import SERVICE, pki
+from tests.webhook_pods import settings
 
 pytestmark = pytest.mark.image
 
@@ -149,5 +152,32 @@ def test_demo_and_stand_in_run_from_the_same_image(image: str) -> None:
     python = "--entrypoint=/opt/auth-sidecar/bin/python"
     with container(*RESTRICTED, python, command=("-m", "sidecar.demo", "--port=9000")) as made:
         until(lambda: "http://127.0.0.1:9000" in made.log or not made.pid, "the stand-in's address")
+        made.signal("TERM")
+        assert made.wait() == 0
+
+
+def test_webhook_serves_from_the_same_image(image: str, tmp_path: Path) -> None:
+    """Restricted in the same way: it reads its settings and its certificate, and answers over TLS."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    certificates = pki(folder)
+    inside = Path("/etc/auth-sidecar-webhook")
+    settings(folder, inside / "tls.crt", inside / "tls.key", drain="500ms")
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    with container(
+        *RESTRICTED, "--network=host", "--user=1000700002:0", "--unsetenv=HOME", f"--volume={folder}:{inside}:ro",
+        command=("webhook", f"{inside}/settings.yaml"),
+    ) as made:  # fmt: skip
+        until(lambda: made.events("listening") or not made.pid, "listening")
+        assert made.events("listening"), made.log
+        port = int(made.events("listening")[0]["webhook"].rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
+            certificates.client().wrap_socket(plain, server_hostname=SERVICE) as tls,
+        ):
+            tls.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert tls.recv(100).startswith(b"HTTP/1.0 200 ")
         made.signal("TERM")
         assert made.wait() == 0
