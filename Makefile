@@ -8,7 +8,7 @@ SOURCES := sidecar tests benchmarks helm supply monitoring image
 .DEFAULT_GOAL := help
 .PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
 .PHONY: version release sbom wheel audit test-supply test-apiserver
-.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk image test-image test-pod soak clean
+.PHONY: image test-image test-pod
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,7 @@ test-chart: $(VENV)/.installed ## The Helm chart and the kustomize base with bot
 chart-files: $(VENV)/.installed ## Write the chart's values.schema.json and its README's table anew
 	$(BIN)/python -m helm.values_schema
 	$(BIN)/python -m helm.readme
+
 image: ## The container image, with buildah, podman or docker (PYTHON_IMAGE=another base)
 	image/build
 

@@ -32,6 +32,9 @@ def test_build_tools_are_locked_with_hashes() -> None:
     names = re.findall(r"^([a-z-]+)==[0-9.]+ \\\n    --hash=sha256:[0-9a-f]{64}", locked, re.MULTILINE)
     assert names == [re.match("[a-z-]+", one)[0] for one in wanted]  # type: ignore[index]
     assert locked.count("==") == len(names)
+    wheels = (ROOT / "supply" / "tools.txt").read_text()  # what `make wheel` builds the same wheel with
+    for line in re.findall(r"^([a-z-]+==[0-9.]+) ", locked, re.MULTILINE):
+        assert f"\n{line} \\\n" in wheels
 
 
 def test_everything_installed_is_checked_against_a_hash() -> None:

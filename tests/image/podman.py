@@ -68,11 +68,15 @@ def build(tag: str, *options: str) -> str:
     for command in ("buildah", "podman", "runc"):
         if shutil.which(command) is None:
             pytest.skip(f"{command} is not installed; tests/image/install says why, or installs it")
+    before = podman("images", "--quiet", "--no-trunc", tag).stdout.split()
     done = subprocess.run(
         [ROOT / "image" / "build", tag, "--pull-never", *options],
         env=ENVIRONMENT | {"PYTHON_IMAGE": BASE}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    for old in before:
+        if old not in podman("images", "--quiet", "--no-trunc", tag).stdout.split():
+            podman("rmi", old, check=False)  # it has no name any more
     return done.stdout
 
 
