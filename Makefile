@@ -26,7 +26,7 @@ demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; p
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
-check: format lint types test ## Format, lint, types, tests; CI runs this and test-sdk
+check: format lint types test ## Format, lint, types, tests; CI runs this, test-sdk and test-chart
 
 format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
 	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)
@@ -63,8 +63,8 @@ chart-files: $(VENV)/.installed ## Write the chart's values.schema.json and its 
 	$(BIN)/python -m helm.values_schema
 	$(BIN)/python -m helm.readme
 
-image: ## The container image, with buildah, podman or docker (PYTHON_IMAGE=another base)
-	image/build
+image: ## The container image, with buildah, podman or docker (IMAGE=its name, PYTHON_IMAGE=another base)
+	image/build $(IMAGE)
 
 test-image: $(VENV)/.installed ## Build the image and run it as a pod does; installs what it needs, as root on Debian
 	tests/image/install
