@@ -33,13 +33,26 @@ if TYPE_CHECKING:
     from sidecar.proxy.server import Listener
 
 _LINGER = 2.0
+_LINGER_FOR_SENDERS = 10.0  # in all, while more arrives
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
+
+
+class _Dropped:
+    """Where bytes go that nobody will read: the connection is ending."""
+
+    def __init__(self) -> None:
+        self.any = False  # since the last look
+
+    def from_caller(self, data: bytes) -> None:
+        self.any = True
+
+    def caller_gone(self) -> None: ...
 
 
 class CallerConnection(PiecewiseHandler):
     """One connection from a caller."""
 
-    __slots__ = ("_begun", "_resting", "_taken", "_tunnel", "exchange")
+    __slots__ = ("_begun", "_lingering", "_resting", "_taken", "_tunnel", "exchange")
 
     def __init__(self, server: Listener, proxy: Proxy, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, proxy, loop=loop)
@@ -48,7 +61,8 @@ class CallerConnection(PiecewiseHandler):
         self._resting: asyncio.Future[None] | None = (
             None  # what aiohttp's task waits for, while we do without it
         )
-        self._tunnel: Tunnel | None = None
+        self._tunnel: Tunnel | _Dropped | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._taken: asyncio.Future[None] | None = None  # set when the caller has taken what it was written
 
     def data_received(self, data: bytes) -> None:
@@ -150,20 +164,31 @@ class CallerConnection(PiecewiseHandler):
         (RFC 9112 section 9.6).
         """
         self._broken = self._force_close = True  # so that aiohttp neither parses nor closes
+        self._held = b""
         transport = self.transport
         if transport is not None and not transport.is_closing():
+            dropped = self._tunnel = _Dropped()
+            self._resume_transport_reading()  # a body that nobody reads may have stopped it
             with contextlib.suppress(OSError):  # it is being reset in this moment
                 transport.write_eof()
-            self._loop.call_later(_LINGER, self._stop_lingering, transport, self.unsent, now())
+            moment = now()
+            self._lingering = self._loop.call_later(
+                _LINGER, self._stop_lingering, transport, dropped, self.unsent, moment, moment
+            )
 
-    def _stop_lingering(self, transport: asyncio.Transport, unsent: int, progress: float) -> None:
+    def _stop_lingering(
+        self, transport: asyncio.Transport, dropped: _Dropped, unsent: int, progress: float, began: float
+    ) -> None:
+        """`unsent` bytes were left at the last look, `progress` is when they last became fewer."""
         left = _unsent(transport)
         if left < unsent:
             progress = now()
-        if (
-            left and now() - progress < self.proxy.serving.idle_timeout
-        ):  # a slow reader gets all of its answer
-            self._loop.call_later(_LINGER, self._stop_lingering, transport, left, progress)
+        sending, dropped.any = dropped.any and now() - began < _LINGER_FOR_SENDERS, False
+        # A slow reader gets all of its answer.
+        if sending or (left and now() - progress < self.proxy.serving.idle_timeout):
+            self._lingering = self._loop.call_later(
+                _LINGER, self._stop_lingering, transport, dropped, left, progress, began
+            )
         else:
             transport.abort()
 
@@ -229,6 +254,8 @@ class CallerConnection(PiecewiseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._tunnel is not None:
             self._tunnel.caller_gone()
+        if self._lingering is not None:  # it would keep the connection in memory
+            self._lingering.cancel()
         super().connection_lost(exc)
         self._wake_drained()
         if self.exchange is not None and not self.exchange.in_task:

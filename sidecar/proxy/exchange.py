@@ -160,9 +160,7 @@ class Exchange(Request):
     def _end(self) -> None:
         self.close = self.close or self.caller.finished
         self.keep_alive = not self.close
-        payload = self.payload
-        # A good body that is still arriving is read to its end by aiohttp first.
-        if self.close and (payload.is_eof() or payload.exception() is not None):
+        if self.close:
             self.caller.close_lingeringly()
 
     # -- forwarding ------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ the two rely on (tests/test_proxy_aiohttp.py fails when a new aiohttp changes it
 - `request_factory` makes what `request_handler` gets, which is returned as the response; of it are used
   `_cancel`, `_finish`, `_task`, `prepare`, `write_eof`, `keep_alive`;
 - `_make_error_handler` and `handle_error` make the answers to what cannot be parsed and to bugs;
-- behind an answer, a request body that is still arriving is read and dropped for `lingering_time`.
+- behind an answer with `_force_close`, aiohttp reads no more of the body and leaves the connection alone;
+- behind another one, a request body that is still arriving is read and dropped for `lingering_time`.
 
 Found in aiohttp 3.14.5 and worked around here: the last trailer of a chunked request becomes a header field of
 the next request on the connection; a malformed body behind a good head leaves the body's reader waiting for

@@ -146,12 +146,15 @@ class Pool:
         tick = min(1.0, max(0.02, min(self.response_timeout, self.idle_timeout) / 8))
         while self._all:
             await asyncio.sleep(tick)
-            moment = now()
-            for connection in list(self._all):
-                if connection.deadline is not None and connection.deadline <= moment:
-                    connection.expire()
-            while self._idle and moment - self._idle[0].idle_since > _MAX_IDLE:
-                self._idle.popleft().close()
+            self._look_at_all(now())
+
+    def _look_at_all(self, moment: float) -> None:
+        # Not in _sweep: its sleeping frame would keep the connection that was looked at last, with all behind it.
+        for connection in list(self._all):
+            if connection.deadline is not None and connection.deadline <= moment:
+                connection.expire()
+        while self._idle and moment - self._idle[0].idle_since > _MAX_IDLE:
+            self._idle.popleft().close()
 
     @property
     def in_use(self) -> bool:
