@@ -134,7 +134,8 @@ class TokenEndpoint:
                     URL(url, encoded=True),
                     data=body,
                     headers=headers,
-                    ssl=self._context(ca_file),
+                    # Loading a system's CAs takes tens of milliseconds; only who needs them waits for it.
+                    ssl=self._context(ca_file) if url.startswith("https:") else True,
                     proxy=str(tokens.proxy) if tokens.proxy else None,
                     allow_redirects=False,
                 ) as answer,
