@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
+from sidecar.errors import BadRequest
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 ERROR_FIELD = b"X-Auth-Sidecar-Error"
 MAX_SPELLINGS = 2048
+_MAX_LENGTH_DIGITS = 18
 
 
 class Field(IntEnum):
@@ -93,7 +96,10 @@ def folded(name: bytes) -> bytes:
 
 
 class RequestHead:
-    """A request's fields, read once: the lines that cross and the values the proxy acts on."""
+    """A request's fields, read once: the lines that cross and the values the proxy acts on.
+
+    Raises BadRequest for a length that no body can have.
+    """
 
     __slots__ = (
         "authorizations",
@@ -140,8 +146,12 @@ class RequestHead:
         match kind:
             case Field.CONTENT_LENGTH:
                 self.content_length = value
-                # Leading zeros are legal and read differently by some; everything else llhttp has refused.
-                self.lines.append(b"%b: %b\r\n" % (name, value.lstrip(b"0") or b"0"))
+                # Leading zeros are legal and read differently by some; everything else llhttp has refused,
+                # but for numbers that are negative to whoever keeps them in 64 bits.
+                digits = value.lstrip(b"0") or b"0"
+                if len(digits) > _MAX_LENGTH_DIGITS:
+                    raise BadRequest("the Content-Length is larger than any body")
+                self.lines.append(b"%b: %b\r\n" % (name, digits))
             case Field.CONNECTION:
                 self.connection = value if self.connection is None else self.connection + b"," + value
             case Field.AUTHORIZATION:
