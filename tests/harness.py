@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,8 +22,25 @@ from sidecar.app import App, running
 from sidecar.clock import Clock
 from sidecar.config.loading import Loaded, load
 from sidecar.demo.standin import StandIn
+from tests.battery.wire import Answers, Requests
 
 DEADLINE = 20.0  # what no healthy run comes near
+
+
+class Observer(Protocol):
+    """Told of everything a case starts (tests/battery/case.py)."""
+
+    def upstream(self, upstream: RawUpstream) -> None: ...
+
+    def caller(self, caller: Caller) -> None: ...
+
+    def started(self, sidecar: Sidecar) -> None: ...
+
+    async def leaving(self, sidecar: Sidecar) -> None:
+        """Its test is over; it is still running."""
+
+
+observers: list[Observer] = []
 
 
 async def until(condition: Callable[[], object], what: str = "the condition") -> None:
@@ -43,6 +60,7 @@ class RawRequest:
     head: bytes
     connection: int
     body: bytes = b""
+    answered: bool = False  # a byte of an answer was sent
 
     @property
     def line(self) -> str:
@@ -70,6 +88,7 @@ class Talk:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
+        self.request.answered = True
         self.writer.write(data)
         await self.writer.drain()
 
@@ -123,6 +142,7 @@ class RawUpstream:
     open: int = 0
     port: int = 0
     scheme: str = "http"
+    role: str = "upstream"  # or `tokens`, or `other host`: one that must never hear of us
 
     @property
     def url(self) -> str:
@@ -159,7 +179,9 @@ class RawUpstream:
             finally:
                 tasks.discard(task)
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+        for observer in observers:
+            observer.upstream(self)
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, limit=1 << 20, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self.scheme = "https" if tls else "http"
         try:
@@ -250,11 +272,66 @@ class Answer:
         return next(iter(self.all("X-Auth-Sidecar-Error")), None)
 
 
+class _Reader(asyncio.StreamReader):
+    """Lets somebody look at what arrives, whether it is read or not."""
+
+    def __init__(self, look: Callable[[bytes], None], **more: Any) -> None:
+        super().__init__(**more)
+        self._look = look
+        self.over = False
+
+    def feed_data(self, data: Any) -> None:
+        self._look(data)
+        super().feed_data(data)
+
+    def feed_eof(self) -> None:
+        self.over = True
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        self.over = True
+        super().set_exception(exc)
+
+
+class _Writer(asyncio.StreamWriter):
+    """Lets somebody look at what is sent."""
+
+    look: Callable[[bytes], None]
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.look(bytes(data))
+        super().write(data)
+
+
 class Caller:
     """One connection to the proxy, byte by byte."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.requests = Requests()
+        self.answers = Answers(self.requests)
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> Caller:
+        """One that keeps count of what it sends and gets."""
+        loop = asyncio.get_running_loop()
+        requests = Requests()
+        answers = Answers(requests)
+        reader = _Reader(answers.feed, limit=1 << 20, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        writer = _Writer(transport, protocol, reader, loop)
+        writer.look = requests.feed
+        caller = cls(reader, writer)
+        caller.requests, caller.answers = requests, answers
+        for observer in observers:
+            observer.caller(caller)
+        return caller
+
+    @property
+    def open(self) -> bool:
+        """Neither side has ended it."""
+        return not (self.writer.is_closing() or getattr(self.reader, "over", False))
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -310,12 +387,13 @@ class Sidecar:
     """A running sidecar, and callers to it."""
 
     app: App
-    _callers: list[Caller] = field(default_factory=list)
+    loaded: Loaded  # what it was started with
+    callers: list[Caller] = field(default_factory=list)
 
     async def caller(self) -> Caller:
         host, _, port = self.app.proxy_address.rpartition(":")
-        caller = Caller(*await asyncio.open_connection(host, int(port), limit=1 << 20))
-        self._callers.append(caller)
+        caller = await Caller.connect(host, int(port))
+        self.callers.append(caller)
         return caller
 
     async def ask(self, target: str, *headers: str, method: str = "GET", body: bytes = b"") -> Answer:
@@ -332,6 +410,8 @@ class Sidecar:
         try:
             if byte_by_byte:
                 for at in range(len(data)):
+                    if caller.writer.is_closing():
+                        break
                     caller.writer.write(data[at : at + 1])
                     await asyncio.sleep(0)
             else:
@@ -340,13 +420,17 @@ class Sidecar:
         finally:
             caller.close()
 
-    async def metrics(self) -> str:
+    async def page(self, path: str) -> str:
+        """Of the admin listener: head and body."""
         host, _, port = self.app.admin_address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         text = (await reader.read()).decode()
         writer.close()
         return text
+
+    async def metrics(self) -> str:
+        return await self.page("/metrics")
 
     async def metric(self, name: str, **labels: str) -> float | None:
         """One sample of the exposition, None when there is none."""
@@ -358,7 +442,7 @@ class Sidecar:
         return None
 
     def close(self) -> None:
-        for caller in self._callers:
+        for caller in self.callers:
             caller.close()
 
 
@@ -367,9 +451,14 @@ async def sidecar(
     mapping: dict[str, Any], folder: Path, clock: Clock | None = None
 ) -> AsyncIterator[Sidecar]:
     """A sidecar serving this configuration; with a `FakeClock` the test moves its tokens' time."""
-    async with running(load_mapping(mapping, folder), clock) as app:
-        started = Sidecar(app)
+    loaded = load_mapping(mapping, folder)
+    async with running(loaded, clock) as app:
+        started = Sidecar(app, loaded)
+        for observer in observers:
+            observer.started(started)
         try:
             yield started
+            for observer in observers:
+                await observer.leaving(started)
         finally:
             started.close()

@@ -40,6 +40,7 @@ async def echo(talk: Talk) -> None:
         await talk.send(data)
 
 
+@pytest.mark.other_clients
 async def test_a_real_client_and_server_talk_through_it(tmp_path: Path) -> None:
     """Text, binary, 8 MiB, ping, subprotocol, close code: as if nothing were between them."""
     async with StandIn() as egain:
