@@ -333,6 +333,11 @@ class Caller:
         """Neither side has ended it."""
         return not (self.writer.is_closing() or getattr(self.reader, "over", False))
 
+    @property
+    def reading(self) -> bool:
+        """It takes what comes, so that what was answered is known."""
+        return bool(self.writer.transport.is_reading())  # type: ignore[attr-defined]  # uvloop's, and asyncio's
+
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()

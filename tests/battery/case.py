@@ -74,7 +74,7 @@ class Case:
         (watched,) = [w for w in self.sidecars if w.sidecar is sidecar]
         app = sidecar.app
         if app.metrics.in_flight == 0:
-            self.left_open |= {id(c) for c in sidecar.callers if c.open}
+            self.left_open |= {id(c) for c in sidecar.callers if c.open and c.reading}
             await rest(lambda: not self._unanswered(sidecar))
         for caller in sidecar.callers:
             caller.writer.transport.abort()
