@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks helm supply monitoring image
 
 .DEFAULT_GOAL := help
-.PHONY: bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
+.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 .PHONY: image test-image test-pod
 
@@ -27,6 +27,10 @@ test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
 check: format lint types test ## Format, lint, types, tests; CI runs this, test-sdk and test-chart
+battery: $(VENV)/.installed ## What a proxy must withstand, line by line, the long cases too (FILE=tests/battery/test_paths.py)
+	$(BIN)/python -m pytest -m "volume or not volume" $(or $(FILE),tests/battery)
+
+check: format lint types test ## Format, lint, types, tests; CI runs this and test-sdk
 
 format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
 	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)

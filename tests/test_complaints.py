@@ -19,6 +19,7 @@ from sidecar.demo.standin import StandIn
 from tests.fake_clock import FakeClock
 from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, sidecar, until, with_tokens
 
+pytestmark = pytest.mark.usefixtures("case")  # the invariants of the battery hold here, too
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from tests.harness import (
     with_tokens,
 )
 
+pytestmark = pytest.mark.usefixtures("case")  # the invariants of the battery hold here, too
 GET = b"GET /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n"
 REJECTED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
@@ -48,7 +49,7 @@ async def proxy(egain: StandIn, upstream: RawUpstream, tmp_path: Path) -> AsyncI
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
+def tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exchange]]:
     """The requests that a task took part in."""
     seen: list[Exchange] = []
     run = Exchange.run
@@ -58,7 +59,8 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
         return await run(exchange)
 
     monkeypatch.setattr(Exchange, "run", noted)
-    return seen
+    yield seen
+    seen.clear()
 
 
 @pytest.fixture

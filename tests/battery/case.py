@@ -52,6 +52,7 @@ class Case:
         self.callers: list[Caller] = []
         self.tokens: set[str] = set()  # issued in this case
         self.hidden: set[str] = set()  # further texts that must not come out
+        self.log: list[str] = []  # every line that a sidecar of this case wrote
         self.told: list[str] = []
         self.left_open: set[int] = set()
         self._descriptors = descriptors()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.demo.tokens import Mint
+from sidecar.logs.sink import Sink
 from tests import harness
 from tests.battery.case import Case
 
@@ -60,6 +61,18 @@ async def case(
         watching.tokens.add(token)
         return token
 
+    class Recording(Sink):
+        """What it is given is known, also where pytest has taken the stream away between two phases of a test."""
+
+        def gather(self, line: str) -> None:
+            watching.log.append(line)
+            super().gather(line)
+
+        def write(self, line: str) -> None:
+            watching.log.append(line)
+            super().write(line)
+
+    monkeypatch.setattr("sidecar.logs.loggers.Sink", Recording)
     monkeypatch.setattr(Mint, "issue", recorded)
     loop.set_exception_handler(lambda _, context: watching.told.append(str(context.get("message"))))
     monkeypatch.setattr(harness, "observers", [watching])
@@ -68,6 +81,6 @@ async def case(
         Case._littered = True
         return  # what it left behind is of no interest
     capfd.readouterr()
-    wrong = await watching.violations(capfd.text)
+    wrong = await watching.violations(capfd.text + "".join(watching.log))
     if wrong:
         pytest.fail("invariants of the battery:\n  " + "\n  ".join(wrong[:12]), pytrace=False)

@@ -85,11 +85,11 @@ class RawTokens:
             self.under_way -= 1
 
 
-def holder(request: RawRequest) -> tuple[str, frozenset[str]]:
+def holder(request: RawRequest) -> tuple[str, set[str]]:
     """Whom the token of this request is for (`app`, or `username=alice`), and its scopes."""
     (value,) = request.all("Authorization")
     subject, _, scope = bytes.fromhex(value.rpartition(".")[2]).decode().rpartition("|")
-    return subject, frozenset(scope.split())
+    return subject, set(scope.split())
 
 
 @dataclass

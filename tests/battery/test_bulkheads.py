@@ -50,7 +50,7 @@ async def test_hanging_token_endpoint_of_one_credential_holds_up_its_own_request
 
 
 async def test_hanging_endpoint_with_many_subjects_holds_up_no_other_credential(stage: Stage) -> None:
-    """A hundred subjects, more than token requests of a credential may be under way; another one's have their own lane."""
+    """A hundred subjects, more than may ask at once for one credential; another one has its own lane."""
     go = asyncio.Event()
 
     async def hangs(talk: Talk) -> None:
@@ -148,8 +148,15 @@ async def test_unreachable_token_endpoint_is_bounded_and_its_own_affair(
         if how == "slow resolver":
             host = "slow.invalid"
             monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", never)
-        credentials = {"lost": {"grant": "on_behalf_of", "token_url": f"http://{host}:{port}/token",
-                                "insecure": True, "subject": {"username": {"header": "X-Lost"}}, "allow_subjects": ["*"]}}  # fmt: skip
+        credentials = {
+            "lost": {
+                "grant": "on_behalf_of",
+                "token_url": f"http://{host}:{port}/token",
+                "insecure": True,
+                "subject": {"username": {"header": "X-Lost"}},
+                "allow_subjects": ["*"],
+            }
+        }
         if host == "127.0.0.1":
             del credentials["lost"]["insecure"]
         mapping = stage.mapping()
@@ -214,7 +221,7 @@ async def test_slow_upstream_requests_hold_up_no_quick_ones(stage: Stage) -> Non
 
 
 async def test_exhausted_pool_refuses_the_surplus_and_serves_what_it_lent_to(stage: Stage) -> None:
-    """A hundred connections, five hundred callers: a hundred served, the others 503 with Retry-After; then all again."""
+    """A hundred connections, five hundred callers: a hundred are served, the others told to come back."""
     go = asyncio.Event()
     stage.upstream.script = lambda talk: slow_for("/app/slow", go, talk)
     limits = {"max_connections": 100, "connect_timeout": "1s"}

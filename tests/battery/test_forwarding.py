@@ -1,4 +1,4 @@
-"""What crosses and what does not, where test_semantics.py leaves off: codings, ranges, trailers, other hosts, tunnels."""
+"""What crosses, where test_semantics.py leaves off: codings, ranges, trailers, other hosts, tunnels."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_guarded_names_in_trailers_go_nowhere(proxy: Sidecar, stage: Stage
 
 @pytest.mark.parametrize("name", [b"Content-Length", b"Transfer-Encoding"])
 async def test_framing_in_trailers_frames_nothing(proxy: Sidecar, stage: Stage, name: bytes) -> None:
-    """RFC 9110 section 6.5.1 forbids it: a caller's is 400 and no whole request, an upstream's dropped, 502 or a cut."""
+    """RFC 9110 section 6.5.1 forbids it: 400 to a caller, an upstream's is dropped, 502 or a cut."""
     chunked = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + name + b": 7\r\n\r\n"
     caller = await proxy.caller()
     await caller.send(b"POST /app/a HTTP/1.1\r\n" + HOST + chunked)

@@ -16,7 +16,7 @@ from tests.battery.case import Case
 from tests.battery.fixtures import Kept
 from tests.battery.stage import SECRET, Stage, staged
 from tests.battery.wire import Answers, Requests
-from tests.harness import RawRequest, Talk, until
+from tests.harness import RawRequest, Sidecar, Talk, until
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -291,7 +291,7 @@ async def test_planted_secret_on_a_page_is_caught(
 
 
 async def test_planted_bug_is_caught_by_its_line(
-    inner: Case, tmp_path: Path, capfd: Kept, monkeypatch: pytest.MonkeyPatch
+    case: Case, inner: Case, tmp_path: Path, capfd: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception in the proxy is a 500 and one line in its log; that line is the violation."""
 
@@ -301,10 +301,20 @@ async def test_planted_bug_is_caught_by_its_line(
     async with staged(inner, tmp_path) as stage, stage.sidecar() as started:
         monkeypatch.setattr(Exchange, "admit", broken)
         assert (await started.ask("/app/x")).status == 500
+    assert '"internal_error"' in "\n".join(await inner.violations("".join(case.log)))
     logs.flush()
-    output = capfd.readouterr().err
-    assert '"internal_error"' in "\n".join(await inner.violations(output))
+    capfd.readouterr()
     capfd.text = ""  # or the outer case would find it, too
+    case.log.clear()
+
+
+async def test_log_is_known_whoever_takes_the_stream_away(
+    case: Case, stage: Stage, proxy: Sidecar, capfd: Kept
+) -> None:
+    """The sidecar was started by a fixture: pytest has closed what it writes to by now."""
+    await proxy.ask("/app/x")
+    assert any('"event": "request"' in line for line in case.log)
+    assert any('"event": "token_obtained"' in line for line in case.log)
 
 
 async def test_planted_connection_to_another_host_is_caught(inner: Case, tmp_path: Path) -> None:

@@ -87,16 +87,46 @@ async def test_scope_is_that_of_the_path_the_upstream_gets(
 @pytest.mark.parametrize(
     "path",
     [
-        "/portals%2Fadmin", "/portals/x%2f", "/portals/%2e%2e/admin", "/portals/%2E/admin", "/portals/..%2fadmin",
-        "/portals/..", "/portals/.", "/portals/../admin", "/portals/./admin", "/portals/..;/admin", "/portals/.;x/admin",
-        "/portals/..;x=1/admin", "/portals/%2e%2e;/admin", "/portals\\..\\admin", "/portals/..\\admin", "/portals%5cadmin",
-        "/portals/%5C..%5Cadmin", "/portals/x%00", "/portals/%00", "/portals/%u002f", "/portals/%u002e%u002e", "/portals/%",
-        "/portals/%2", "/portals/%zz", "/portals/%-1", "/portals/%0a", "/portals/%0D%0aX:%20y", "/portals/%7f",
-        "/portals/%1B[2J", "/portals/\xc0\xaf", "/portals/\xe2\x80\xae", '/portals/%x"',
-        "/.", "/..", "/%2e", "//..", "/portals/x/%2e%2e/%2e%2e/admin",
+        "/portals%2Fadmin",
+        "/portals/x%2f",
+        "/portals/%2e%2e/admin",
+        "/portals/%2E/admin",
+        "/portals/..%2fadmin",
+        "/portals/..",
+        "/portals/.",
+        "/portals/../admin",
+        "/portals/./admin",
+        "/portals/..;/admin",
+        "/portals/.;x/admin",
+        "/portals/..;x=1/admin",
+        "/portals/%2e%2e;/admin",
+        "/portals\\..\\admin",
+        "/portals/..\\admin",
+        "/portals%5cadmin",
+        "/portals/%5C..%5Cadmin",
+        "/portals/x%00",
+        "/portals/%00",
+        "/portals/%u002f",
+        "/portals/%u002e%u002e",
+        "/portals/%",
+        "/portals/%2",
+        "/portals/%zz",
+        "/portals/%-1",
+        "/portals/%0a",
+        "/portals/%0D%0aX:%20y",
+        "/portals/%7f",
+        "/portals/%1B[2J",
+        "/portals/\xc0\xaf",
+        "/portals/\xe2\x80\xae",
+        '/portals/%x"',
+        "/.",
+        "/..",
+        "/%2e",
+        "//..",
+        "/portals/x/%2e%2e/%2e%2e/admin",
     ],
     ids=lambda p: p.encode("unicode_escape").decode(),
-)  # fmt: skip
+)
 async def test_path_that_servers_read_differently_is_refused(proxy: Sidecar, stage: Stage, path: str) -> None:
     """400, and neither the upstream nor the token endpoint hears of it."""
     answer = await proxy.ask(path)
@@ -197,8 +227,10 @@ async def test_methods_of_one_path_have_scopes_of_their_own(stage: Stage) -> Non
             await proxy.ask(path, method=method)
             assert holder(stage.upstream.requests[-1])[1] == {scope}
         for method, path, allow in (
-            ("POST", "/m/fixed", "GET, HEAD"), ("DELETE", "/m/1", "GET, HEAD, POST"), ("PROPFIND", "/m/1", "GET, HEAD, POST"),
-        ):  # fmt: skip
+            ("POST", "/m/fixed", "GET, HEAD"),
+            ("DELETE", "/m/1", "GET, HEAD, POST"),
+            ("PROPFIND", "/m/1", "GET, HEAD, POST"),
+        ):
             answer = await proxy.ask(path, method=method)
             assert (answer.error, answer.all("Allow")) == ("method_not_allowed", [allow])
         assert len(stage.upstream.requests) == len(wanted)

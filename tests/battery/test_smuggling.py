@@ -138,12 +138,26 @@ async def test_every_line_end_is_cr_lf(proxy: Sidecar, stage: Stage, at: int, in
 @pytest.mark.parametrize(
     "chunk",
     [
-        b"0x3\r\nabc\r\n", b"+3\r\nabc\r\n", b" 3\r\nabc\r\n", b"3_0\r\nabc\r\n", b"\r\nabc\r\n", b"03;\nx\r\nabc\r\n",
-        b"00000000000000003\r\nabc\r\n", b"fffffffffffffffff\r\nabc\r\n", b"3\nabc\r\n", b"3\r\nabc\n", b"3\r\nabcd\r\n",
-        b"3\r\nab\r\n", b"3;a=\rb\r\nabc\r\n", b"3;a=\x00\r\nabc\r\n", b"-0\r\n\r\n", b"3 \r\nabc\r\n", b"g\r\nabc\r\n",
+        b"0x3\r\nabc\r\n",
+        b"+3\r\nabc\r\n",
+        b" 3\r\nabc\r\n",
+        b"3_0\r\nabc\r\n",
+        b"\r\nabc\r\n",
+        b"03;\nx\r\nabc\r\n",
+        b"00000000000000003\r\nabc\r\n",
+        b"fffffffffffffffff\r\nabc\r\n",
+        b"3\nabc\r\n",
+        b"3\r\nabc\n",
+        b"3\r\nabcd\r\n",
+        b"3\r\nab\r\n",
+        b"3;a=\rb\r\nabc\r\n",
+        b"3;a=\x00\r\nabc\r\n",
+        b"-0\r\n\r\n",
+        b"3 \r\nabc\r\n",
+        b"g\r\nabc\r\n",
     ],
     ids=repr,
-)  # fmt: skip
+)
 async def test_chunk_that_is_none_ends_the_request(proxy: Sidecar, stage: Stage, chunk: bytes) -> None:
     """The upstream sees no end of the body, the caller 400, and what follows is no request."""
     caller = await proxy.caller()
@@ -158,7 +172,7 @@ async def test_chunk_that_is_none_ends_the_request(proxy: Sidecar, stage: Stage,
 
 
 async def test_ten_mebibytes_of_extensions_are_not_forwarded(proxy: Sidecar, stage: Stage) -> None:
-    """Thousands of small chunks with long extensions: one body at the upstream, none of the extensions, no long while."""
+    """Thousands of small chunks with long extensions: one body at the upstream, no extension, no long while."""
     began = time.process_time()
     caller = await proxy.caller()
     await caller.send(POST + CHUNKED + b"\r\n" + (b"1;" + b"e" * 4000 + b"\r\nx\r\n") * 2500 + b"0\r\n\r\n")
@@ -192,17 +206,33 @@ async def test_host_with_two_readings_is_refused(proxy: Sidecar, stage: Stage, h
 @pytest.mark.parametrize(
     ("line", "statuses"),
     [
-        (b"GET / HTTP/0.9", {400}), (b"GET /", {400}), (b"GET  / HTTP/1.1", {400, 403}), (b"GET /  HTTP/1.1", {400, 403}),
-        (b" GET / HTTP/1.1", {400}), (b"GET / HTTP/1.1 x", {400}), (b"GET / http/1.1", {400}), (b"GET\t/ HTTP/1.1", {400}),
-        (b"GET / HTTP/1.10", {400}), (b"GET / HTTP/11", {400}), (b"G\x00T / HTTP/1.1", {400}), (b"GET app HTTP/1.1", {400}),
-        (b"GET localhost HTTP/1.1", {400}), (b"GET */app/x HTTP/1.1", {400}), (b"GET ?x HTTP/1.1", {400}),
-        (b"GET /app/x#frag HTTP/1.1", {400}), (b"GET /app/x?a#b HTTP/1.1", {400}), (b"GET #/app/x HTTP/1.1", {400}),
-        (b"GET ftp://localhost/app/x HTTP/1.1", {400, 421}), (b"GET http:///app/x HTTP/1.1", {400}),
-        (b"GET http://u@127.0.0.1/app/x HTTP/1.1", {400, 421}), (b"GET file:///etc/passwd HTTP/1.1", {400}),
-        (b"PRI * HTTP/2.0", {400}), (b"get /app/x HTTP/1.1", {400}),
+        (b"GET / HTTP/0.9", {400}),
+        (b"GET /", {400}),
+        (b"GET  / HTTP/1.1", {400, 403}),
+        (b"GET /  HTTP/1.1", {400, 403}),
+        (b" GET / HTTP/1.1", {400}),
+        (b"GET / HTTP/1.1 x", {400}),
+        (b"GET / http/1.1", {400}),
+        (b"GET\t/ HTTP/1.1", {400}),
+        (b"GET / HTTP/1.10", {400}),
+        (b"GET / HTTP/11", {400}),
+        (b"G\x00T / HTTP/1.1", {400}),
+        (b"GET app HTTP/1.1", {400}),
+        (b"GET localhost HTTP/1.1", {400}),
+        (b"GET */app/x HTTP/1.1", {400}),
+        (b"GET ?x HTTP/1.1", {400}),
+        (b"GET /app/x#frag HTTP/1.1", {400}),
+        (b"GET /app/x?a#b HTTP/1.1", {400}),
+        (b"GET #/app/x HTTP/1.1", {400}),
+        (b"GET ftp://localhost/app/x HTTP/1.1", {400, 421}),
+        (b"GET http:///app/x HTTP/1.1", {400}),
+        (b"GET http://u@127.0.0.1/app/x HTTP/1.1", {400, 421}),
+        (b"GET file:///etc/passwd HTTP/1.1", {400}),
+        (b"PRI * HTTP/2.0", {400}),
+        (b"get /app/x HTTP/1.1", {400}),
     ],
     ids=repr,
-)  # fmt: skip
+)
 async def test_request_line_with_two_readings_is_refused(
     proxy: Sidecar, stage: Stage, line: bytes, statuses: set[int]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a token endpoint may answer: a usable token, or one clean failure; never a crash, never half a token upstream."""
+"""What a token endpoint may answer: a usable token, or one clean failure; never a crash, never half a token."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.battery.case import Case
 from tests.battery.stage import SECRET, RawTokens, Stage, http
 from tests.fake_clock import FakeClock
 from tests.harness import Answer, Sidecar, Talk, until
@@ -99,10 +100,30 @@ async def test_other_token_types_are_refused(stage: Stage, kind: Any) -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["", None, 5, True, [], {}, "a" * (2 << 20), "canary\r\nX-Evil: 1", "canary\n", "canary\rx", "canary\x00", "canary x",
-     " canary", "canary ", "can\xe4ry", "canary\x7f", "Bearer canary", "canary\t", "\u2028canary", "canary\ud800"],
+    [
+        "",
+        None,
+        5,
+        True,
+        [],
+        {},
+        "a" * (2 << 20),
+        "canary\r\nX-Evil: 1",
+        "canary\n",
+        "canary\rx",
+        "canary\x00",
+        "canary x",
+        " canary",
+        "canary ",
+        "can\xe4ry",
+        "canary\x7f",
+        "Bearer canary",
+        "canary\t",
+        "\u2028canary",
+        "canary\ud800",
+    ],
     ids=lambda t: repr(t)[:24],
-)  # fmt: skip
+)
 async def test_token_that_is_no_field_value_goes_nowhere(stage: Stage, token: Any) -> None:
     """Visible ASCII or nothing."""
     await unusable(stage, says(json.dumps({**MEMBERS, "access_token": token}).encode()))
@@ -111,13 +132,29 @@ async def test_token_that_is_no_field_value_goes_nowhere(stage: Stage, token: An
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"<html>canary</html>", b"[]", b'["access_token"]', b'"canary"', b"null", b"42", b"{", OK[:-1], OK + b"}",
-        b"access_token=canary&token_type=Bearer&expires_in=3600", b'{"access_token":"canary","access_token":"other"}',
-        OK.replace(b"{", b'{"expires_in":1,'), b'{"a":' * 100_000, b"[" * 100_000, b'{"x":' + b"[" * 900 + b"]" * 900 + b"}",
-        b"\xff\xfe" + OK.decode().encode("utf-16-le"), b"\x00" + OK, OK.replace(b"canary", b"can\xffry"), b'{"error":{}}',
+        b"",
+        b"<html>canary</html>",
+        b"[]",
+        b'["access_token"]',
+        b'"canary"',
+        b"null",
+        b"42",
+        b"{",
+        OK[:-1],
+        OK + b"}",
+        b"access_token=canary&token_type=Bearer&expires_in=3600",
+        b'{"access_token":"canary","access_token":"other"}',
+        OK.replace(b"{", b'{"expires_in":1,'),
+        b'{"a":' * 100_000,
+        b"[" * 100_000,
+        b'{"x":' + b"[" * 900 + b"]" * 900 + b"}",
+        b"\xff\xfe" + OK.decode().encode("utf-16-le"),
+        b"\x00" + OK,
+        OK.replace(b"canary", b"can\xffry"),
+        b'{"error":{}}',
     ],
     ids=lambda b: repr(b)[:30],
-)  # fmt: skip
+)
 async def test_what_is_no_token_answer_is_one_failed_try(stage: Stage, body: bytes) -> None:
     """HTML, arrays, half and doubled JSON, nesting without end, forms, other encodings."""
     await unusable(stage, says(body))
@@ -146,8 +183,16 @@ async def test_error_with_status_200_is_a_refusal(stage: Stage) -> None:
     assert json.loads(answer.body)["oauth_error"] == "invalid_scope"
 
 
-REFUSALS = ["invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
-            "invalid_target", "access_denied"]  # fmt: skip
+REFUSALS = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "access_denied",
+]
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -176,9 +221,16 @@ async def test_refusal_is_told_and_not_asked_for_again_at_once(stage: Stage, cod
 
 @pytest.mark.parametrize(
     ("status", "fields", "seconds"),
-    [(429, ("Retry-After: 20",), 20), (503, ("Retry-After: 20",), 20), (429, (), None), (500, (), None),
-     (503, ("Retry-After: nonsense",), None), (503, ("Retry-After: -5",), None), (503, ("Retry-After: 99999999999",), 3600)],
-)  # fmt: skip
+    [
+        (429, ("Retry-After: 20",), 20),
+        (503, ("Retry-After: 20",), 20),
+        (429, (), None),
+        (500, (), None),
+        (503, ("Retry-After: nonsense",), None),
+        (503, ("Retry-After: -5",), None),
+        (503, ("Retry-After: 99999999999",), 3600),
+    ],
+)
 async def test_retry_after_is_waited_for(
     stage: Stage, status: int, fields: tuple[str, ...], seconds: float | None
 ) -> None:
@@ -245,18 +297,24 @@ async def test_slow_answer_is_given_up_in_time(stage: Stage, how: str) -> None:
             await asyncio.sleep(0.05)  # the pace of what trickles, not a wait for anything
         await talk.reader.read()
 
-    answer, proxy = await first_answer(stage, slow, tokens={"request_timeout": "300ms"})
+    answer, _ = await first_answer(stage, slow, tokens={"request_timeout": "300ms"})
     assert answer.error == "token_unavailable"
     stage.nothing_happened()
 
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", b"SSH-2.0-x\r\n\r\n",
-     b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort"],
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"SSH-2.0-x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort",
+    ],
     ids=range(7),
-)  # fmt: skip
+)
 async def test_answer_that_is_no_http_is_one_failed_try(stage: Stage, answer: bytes) -> None:
     """Hung up, doubled lengths, another protocol, NUL, too many fields, broken chunks, cut short."""
 
@@ -290,16 +348,16 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS, ids=lambda t: repr(t)[:20])
 @pytest.mark.parametrize("member", ["error_description", "error", "error_uri"])
 async def test_words_of_the_server_are_one_bounded_line(
-    stage: Stage, capfd: pytest.CaptureFixture[str], text: str, member: str
+    stage: Stage, case: Case, text: str, member: str
 ) -> None:
     """In the log only, as JSON, without the secret that they quote; nothing of them reaches the app."""
     members = {"error": "invalid_grant", member: text}
     answer = await unusable(stage, says(json.dumps(members).encode(), 400), status=502)
-    lines = [line for line in capfd.readouterr().err.splitlines() if "token_refresh_failed" in line]
+    lines = [line for line in case.log if "token_refresh_failed" in line]
     assert lines
     for line in lines:
         assert len(line) < 1000
-        assert line.isprintable()
+        assert line[:-1].isprintable()
         assert json.loads(line)["event"] == "token_refresh_failed"
     if text not in ("a\nb",):
         assert text.encode()[:50] not in answer.body
@@ -319,16 +377,19 @@ async def test_request_is_exactly_what_was_configured(stage: Stage, tmp_path: Pa
         for _ in range(3):
             assert (await proxy.ask("/app/x")).status == 200
     assert stage.tokens.forms == [
-        {"grant_type": ["client_credentials"], "scope": ["app.read"], "client_id": ["the-client"], "client_secret": [SECRET]}
-    ]  # fmt: skip
+        {
+            "grant_type": ["client_credentials"],
+            "scope": ["app.read"],
+            "client_id": ["the-client"],
+            "client_secret": [SECRET],
+        }
+    ]
     assert heads[0].startswith(b"POST /token HTTP/1.1\r\n")
     assert b"\r\nContent-Type: application/x-www-form-urlencoded" in heads[0]
     assert b"canary" not in heads[0]  # the secret is in the form, not in the target or a field
 
 
-async def test_narrower_scope_is_kept_under_what_was_asked_for(
-    stage: Stage, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_narrower_scope_is_kept_under_what_was_asked_for(stage: Stage, case: Case) -> None:
     """The log shows what was granted; a route that wants other scopes has its own token all the same."""
     routes = [
         {"path": "/one", "credential": "app", "scopes": ["s.a"], "name": "one"},
@@ -347,9 +408,7 @@ async def test_narrower_scope_is_kept_under_what_was_asked_for(
     values = [request.all("Authorization")[0] for request in stage.upstream.requests]
     assert values[0] != values[1]
     assert values[:2] == values[2:]
-    granted = [
-        json.loads(line)["scopes"] for line in capfd.readouterr().err.splitlines() if "token_obtained" in line
-    ]
+    granted = [json.loads(line)["scopes"] for line in case.log if "token_obtained" in line]
     assert granted == [["s.a"], ["s.a"]]
 
 

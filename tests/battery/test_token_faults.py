@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.battery.case import Case
 from tests.battery.stage import Stage, holder, http
 from tests.fake_clock import FakeClock
 from tests.harness import OK, Sidecar, Talk, until
@@ -164,9 +165,16 @@ async def test_rejected_token_is_replaced_once(proxy: Sidecar, stage: Stage) -> 
 
 @pytest.mark.parametrize(
     "challenge",
-    ["Bearer", 'Bearer error="invalid_token"', 'Bearer error="insufficient_scope", scope="more"', "Negotiate", "Basic realm=x",
-     'Digest realm="x", nonce="y"', ""],
-)  # fmt: skip
+    [
+        "Bearer",
+        'Bearer error="invalid_token"',
+        'Bearer error="insufficient_scope", scope="more"',
+        "Negotiate",
+        "Basic realm=x",
+        'Digest realm="x", nonce="y"',
+        "",
+    ],
+)
 async def test_permanent_401_makes_neither_a_loop_nor_a_storm(stage: Stage, challenge: str) -> None:
     """Whatever it challenges for: at most two tries each, and hardly a token request."""
 
@@ -202,9 +210,7 @@ async def test_thousand_rejected_requests_make_few_token_requests(stage: Stage) 
 
 
 @pytest.mark.parametrize("code", ["403-197", "403-112"])
-async def test_forbidden_is_passed_on_and_told_once(
-    stage: Stage, capfd: pytest.CaptureFixture[str], code: str
-) -> None:
+async def test_forbidden_is_passed_on_and_told_once(stage: Stage, case: Case, code: str) -> None:
     """No other token, no second try; one line names the route and what its token may do."""
     body = json.dumps({"code": code, "developerMessage": "must have 'more' scope"}).encode()
 
@@ -218,11 +224,7 @@ async def test_forbidden_is_passed_on_and_told_once(
             assert (answer.status, answer.body, answer.error) == (403, body, None)
         assert len(stage.upstream.requests) == 5
         assert stage.tokens.calls == 1
-    lines = [
-        json.loads(line)
-        for line in capfd.readouterr().err.splitlines()
-        if '"scopes": ["app.read"], "' in line
-    ]
+    lines = [json.loads(line) for line in case.log if '"scopes": ["app.read"], "' in line]
     lines = [line for line in lines if line["event"] in ("route_map_gap", "upstream_forbidden")]
     assert [line["route"] for line in lines] == ["app"]
 
