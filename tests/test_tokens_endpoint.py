@@ -87,6 +87,20 @@ def failed(result: Reply | Failure) -> tuple[str, str]:
     return result.outcome, result.reason
 
 
+async def test_no_certificates_are_loaded_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the event loop tens of milliseconds, and every request waits."""
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=b"{}")
+
+    def load(ca_file: Path | None) -> ssl.SSLContext:
+        raise AssertionError("certificates were loaded")
+
+    monkeypatch.setattr("sidecar.tokens.endpoint.client_context", load)
+    async with serving(handler) as url:
+        assert await ask(url) == Reply(200, b"{}")
+
+
 async def test_request_is_a_plain_form_post() -> None:
     """Nothing invented besides what a token request needs; the query is sent as it was encoded."""
     seen: list[Any] = []
