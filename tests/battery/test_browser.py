@@ -10,6 +10,8 @@ import pytest
 from tests.battery.stage import Stage, get
 from tests.harness import Caller, Sidecar
 
+pytestmark = pytest.mark.battery
+
 FOREIGN = [
     ("Origin: https://evil.example",),
     ("Origin: null",),

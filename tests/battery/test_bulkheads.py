@@ -13,6 +13,8 @@ import pytest
 from tests.battery.stage import HOST, Stage, get, http
 from tests.harness import Answer, Caller, Sidecar, Talk, answer_ok, until
 
+pytestmark = pytest.mark.battery
+
 
 async def all_others_are_served(proxy: Sidecar, *ways: tuple[str, ...], times: int = 20) -> None:
     """Each way in turn, on connections of their own and on kept ones."""

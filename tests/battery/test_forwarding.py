@@ -11,6 +11,8 @@ from tests.battery.stage import HOST, Stage, get, http
 from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, configuration, sidecar, until
 from tests.test_proxy_tls import serving, trusting
 
+pytestmark = pytest.mark.battery
+
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "x-unheard-of", "gzip, gzip"])
 async def test_coded_bodies_are_bytes(proxy: Sidecar, stage: Stage, coding: str) -> None:

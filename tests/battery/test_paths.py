@@ -10,6 +10,8 @@ import pytest
 from tests.battery.stage import HOST, Stage, get, holder
 from tests.harness import Sidecar
 
+pytestmark = pytest.mark.battery
+
 ROUTES = {
     "/": "s.root",
     "/admin": "s.admin",

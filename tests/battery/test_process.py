@@ -16,7 +16,7 @@ from tests.battery.stage import SECRET, Stage
 from tests.harness import Caller, Talk, answer_ok, until
 from tests.test_lifecycle import Process, process
 
-pytestmark = pytest.mark.other_clients  # the sidecar is another process here, which counts for itself
+pytestmark = [pytest.mark.battery, pytest.mark.other_clients]  # the sidecar is another process here
 
 
 def clean(started: Process) -> None:

@@ -19,6 +19,8 @@ from tests.battery.case import Case
 from tests.battery.stage import SECRET, Stage, http
 from tests.harness import Sidecar, Talk, answering
 
+pytestmark = pytest.mark.battery
+
 HOSTILE = [
     "\x1b[31mcanary",
     "canary\u2028x",

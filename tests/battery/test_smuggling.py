@@ -13,6 +13,8 @@ from tests.battery.stage import HOST, Stage, get
 from tests.battery.wire import Malformed, Requests
 from tests.harness import OK, RawRequest, Sidecar, Talk, answering, until
 
+pytestmark = pytest.mark.battery
+
 POST = b"POST /app/canary HTTP/1.1\r\n" + HOST
 SMUGGLED = b"GET /app/smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"

@@ -11,6 +11,8 @@ from tests.battery.stage import HOST, SECRET, Form, Stage, holder, http
 from tests.fake_clock import FakeClock
 from tests.harness import OK, Sidecar, Talk, until
 
+pytestmark = pytest.mark.battery
+
 SCOPES = ("u.a", "u.b", "u.c")
 
 

@@ -15,6 +15,8 @@ from tests.battery.stage import SECRET, RawTokens, Stage, http
 from tests.fake_clock import FakeClock
 from tests.harness import Answer, Sidecar, Talk, until
 
+pytestmark = pytest.mark.battery
+
 MEMBERS: dict[str, Any] = {
     "access_token": "canary-token-0123456789",
     "token_type": "Bearer",

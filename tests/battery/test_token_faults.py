@@ -12,6 +12,8 @@ from tests.battery.stage import Stage, holder, http
 from tests.fake_clock import FakeClock
 from tests.harness import OK, Sidecar, Talk, until
 
+pytestmark = pytest.mark.battery
+
 REJECTED = http(401, b"no!", "WWW-Authenticate: Bearer")
 
 

@@ -18,6 +18,8 @@ from tests.battery.case import Case
 from tests.battery.stage import RawTokens, Stage
 from tests.harness import OK, RawUpstream, Talk, answering, configuration, sidecar, until
 
+pytestmark = pytest.mark.battery
+
 WRONG = ["another name", "another CA", "self-signed", "expired", "not yet valid", "TLS 1.1", "no TLS at all"]
 
 

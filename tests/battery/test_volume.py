@@ -15,7 +15,7 @@ from tests.battery.stage import HOST, Stage
 from tests.harness import Talk, configuration, until
 from tests.test_lifecycle import Process, process
 
-pytestmark = [pytest.mark.volume, pytest.mark.other_clients]
+pytestmark = [pytest.mark.battery, pytest.mark.volume, pytest.mark.other_clients]
 
 GIB = float(os.environ.get("BATTERY_GIB", "5"))
 BLOCK = os.urandom(1 << 20)
@@ -66,8 +66,6 @@ async def test_gibibytes_go_up_whole_in_flat_memory(stage: Stage, tmp_path: Path
         await talk.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     stage.upstream.script = takes
-    async with process(configuration(stage.upstream.url, log={"level": "error"}), tmp_path) as started:
-        pass
     async with process(configuration(stage.upstream.url), tmp_path) as started:
         caller = await started.caller()
         async with flat(started):
