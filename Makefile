@@ -26,13 +26,10 @@ demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; p
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
-check: format lint types test ## Format, lint, types, tests; CI runs this, test-sdk and test-chart
-battery: $(VENV)/.installed ## What a proxy must withstand, line by line, the long cases too (FILE=tests/battery/test_paths.py)
-	$(BIN)/python -m pytest -m "volume or not volume" $(or $(FILE),tests/battery)
 battery: $(VENV)/.installed ## What a proxy must withstand, line by line (FILE=tests/battery/test_paths.py, QUICK=1)
 	$(BIN)/python -m pytest -m "$(if $(QUICK),not volume,battery or not battery)" $(or $(FILE),tests/battery)
 
-check: format lint types test ## Format, lint, types, tests; CI runs this and test-sdk
+check: format lint types test ## Format, lint, types, tests; CI runs this and a few suites more (.ci/run)
 
 format: $(VENV)/.installed ## Check the format (mend it with FIX=1)
 	$(BIN)/ruff format $(if $(FIX),,--check) $(SOURCES)
