@@ -51,7 +51,7 @@ class Scene:
     async def passes(self, app: Sidecar, seconds: float) -> None:
         """Time passes, and whatever falls due then is seen through."""
         self.clock.advance(seconds)
-        await until(lambda: not app.app._store._tasks, "the token requests' end")
+        await until(lambda: not app.app._store._fetches._tasks, "the token requests' end")
 
     @property
     def asked(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -156,6 +157,6 @@ def test_subject_is_exactly_one_parameter_with_the_same_text(subject: str) -> No
     except UnicodeEncodeError:
         return  # no request can bring it
     of = credential("on_behalf_of", subject={"username": {"header": "X-S"}})
-    body = token_request(of, Proof(()), ["s"], subject).body
+    body = token_request(of, Proof(()), partial(form, of, scopes=["s"], subject=subject)).body
     fields = parse_qsl(body.decode("ascii"), keep_blank_values=True)
     assert fields == [("grant_type", "password"), ("scope", "s"), ("subject_username", subject)]

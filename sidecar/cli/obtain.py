@@ -17,7 +17,7 @@ from sidecar.oauth.grants import fixed_subject
 from sidecar.oauth.hint import times
 from sidecar.oauth.keyset import GARBAGE
 from sidecar.secret import Secret
-from sidecar.tokens.ask import ask
+from sidecar.tokens.ask import ask, for_subject
 from sidecar.tokens.endpoint import TokenEndpoint
 from sidecar.tokens.recipe import recipe
 from sidecar.tokens.view import DropReason, Outcome, Trigger
@@ -67,8 +67,7 @@ async def obtain(
     assert client is not None  # checked at load
     fixed = fixed_subject(credential)
     issued, _ = await ask(
-        recipe(name, credential, client, scopes),
-        subject if fixed is None else Secret(fixed),
+        for_subject(recipe(name, credential, client, scopes), subject if fixed is None else Secret(fixed)),
         "demand",
         clock=clock,
         endpoint=endpoint,

@@ -48,6 +48,7 @@ _LATER: Final[dict[str, FailureOutcome]] = {
 _SENTENCES: Final = ("error_description", "developerMessage", "message", "error", "code")
 
 _VISIBLE = re.compile(r"[\x21-\x7E]+")
+_REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")  # RFC 6749 appendix A.17
 _SECONDS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _DELAY = re.compile(r"[0-9]{1,12}")
 
@@ -68,6 +69,8 @@ class Issued:
     value: str = field(repr=False)
     lifetime: float
     scopes: frozenset[str] | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)  # as it came; nobody has looked into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,18 @@ def _issued(answer: dict[str, object], wall: float, tokens: Tokens) -> Issued | 
     if lifetime is None:
         return _malformed("expires_in is not a number above 0")
     granted = frozenset(scope.split()) if isinstance(scope, str) and scope.strip() else None
-    return Issued(value, min(lifetime, tokens.max_lifetime), granted)
+    return Issued(
+        value,
+        min(lifetime, tokens.max_lifetime),
+        granted,
+        _text(answer.get("refresh_token"), _REFRESH_TOKEN),
+        _text(answer.get("id_token"), _VISIBLE),
+    )
+
+
+def _text(value: object, written: re.Pattern[str]) -> str | None:
+    """What an answer may have beside the token; one that is not properly written was not given."""
+    return value if isinstance(value, str) and written.fullmatch(value) else None
 
 
 def _lifetime(expires_in: object, token: str, wall: float, tokens: Tokens) -> float | None:

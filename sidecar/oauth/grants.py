@@ -23,6 +23,7 @@ GRANT_TYPES: Final[Mapping[Grant, str]] = {
     "anonymous": "client_credentials",
     "on_behalf_of": "password",
     "token_exchange": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "authorization_code": "authorization_code",
 }
 _ORDER: Final[Mapping[Grant, tuple[str, ...]]] = {
     "client_credentials": ("grant_type", "scope", _CLIENT),
@@ -38,7 +39,7 @@ def per_subject(credential: Credential) -> bool:
     """Whether each caller's subject has a token of its own."""
     if credential.grant == "on_behalf_of":
         return fixed_subject(credential) is None
-    return credential.grant == "token_exchange"
+    return credential.grant in ("token_exchange", "authorization_code")
 
 
 def fixed_subject(credential: Credential) -> str | None:
@@ -76,7 +77,31 @@ def form(credential: Credential, client: Fields, scopes: Iterable[str], subject:
         _CLIENT: client,
         _SUBJECT: _subject(credential, subject),
     }
-    fields = [field for part in _ORDER[credential.grant] for field in known[part]]
+    return _complete(credential, [field for part in _ORDER[credential.grant] for field in known[part]])
+
+
+def code_form(credential: Credential, client: Fields, code: str, verifier: str) -> Fields:
+    """Every field of the request that changes a code into tokens (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
+    return _complete(
+        credential,
+        [
+            ("grant_type", GRANT_TYPES[credential.grant]),
+            ("code", code),
+            ("redirect_uri", str(credential.redirect_url)),
+            *client,
+            ("code_verifier", verifier),
+        ],
+    )
+
+
+def refresh_form(credential: Credential, client: Fields, refresh_token: str) -> Fields:
+    """Every field of the request for a session's next token (RFC 6749 section 6); the scopes stay what they are."""
+    return _complete(credential, [("grant_type", "refresh_token"), ("refresh_token", refresh_token), *client])
+
+
+def _complete(credential: Credential, fields: Fields) -> Fields:
+    """The flow's own fields, and what the configuration adds to them."""
+    fields = list(fields)
     for name in _REPEATED:
         fields += [(name, value) for value in _many(getattr(credential, name))]
     # A parameter sent twice is an error (RFC 6749 section 3.2), and an extra one must not speak for another

@@ -1,6 +1,6 @@
-"""What a JWT says about its own times, unverified: a hint, never an authority.
+"""What a JWT says, unverified, above all about its own times: a hint, never an authority.
 
-Owns reading `iat` and `exp` of a token that is not ours to judge. Pure; what is not a plain JWT is opaque.
+Owns reading claims of a token that is not ours to judge. Pure; what is not a plain JWT is opaque.
 """
 
 from __future__ import annotations
@@ -32,14 +32,19 @@ class Times:
 
 def times(token: str) -> Times:
     """`iat` and `exp` of a signed JWT."""
+    said = claims(token) or {}
+    return Times(moment(said.get("iat")), moment(said.get("exp")))
+
+
+def claims(token: str) -> dict[str, object] | None:
+    """What a signed JWT says, unverified; None when it is none."""
     parts = token.split(".", 3) if len(token) <= _MAX_TOKEN else ()
     if len(parts) != 3:
-        return Times()
+        return None
     try:
-        claims = json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except ValueError:
-        return Times()
-    return Times(moment(claims.get("iat")), moment(claims.get("exp")))
+        return None
 
 
 def moment(value: object) -> float | None:

@@ -5,13 +5,13 @@ Owns how form and headers become bytes. Pure; nothing of it is ever shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from sidecar.config.schema import Credential
 from sidecar.oauth.client import Proof
-from sidecar.oauth.grants import form, token_url
+from sidecar.oauth.grants import Fields, token_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,7 @@ class TokenRequest:
     authorization: str | None = field(default=None, repr=False)
 
 
-def token_request(
-    credential: Credential, proof: Proof, scopes: Iterable[str], subject: str | None
-) -> TokenRequest:
-    """The request for a token with these scopes, for this subject."""
-    fields = form(credential, list(proof.form), scopes, subject)
+def token_request(credential: Credential, proof: Proof, form: Callable[[Fields], Fields]) -> TokenRequest:
+    """The request with these fields. `form`: puts the flow's round those by which the client shows who it is."""
+    fields = form(list(proof.form))
     return TokenRequest(token_url(credential), urlencode(fields).encode("ascii"), proof.authorization)

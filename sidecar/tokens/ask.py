@@ -7,7 +7,9 @@ has been replaced in the meantime. When to try is the keeper's business, how it 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from sidecar.clock import Clock
@@ -15,6 +17,7 @@ from sidecar.config.schema import Credential, Tokens
 from sidecar.config.values import SecretFrom
 from sidecar.oauth.answer import Failure, Issued, Reply, read
 from sidecar.oauth.client import Identification, prove
+from sidecar.oauth.grants import Fields, form
 from sidecar.oauth.request import TokenRequest, token_request
 from sidecar.oauth.untrusted import one_line
 from sidecar.secret import Secret
@@ -29,6 +32,22 @@ class Endpoint(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for: the flow's form fields, round those of the client, and what is secret in them."""
+
+    recipe: Recipe
+    form: Callable[[Fields], Fields] = field(repr=False)
+    secrets: tuple[Secret, ...] = ()
+
+
+def for_subject(recipe: Recipe, subject: Secret | None) -> Wish:
+    """A token of one of the flows without a person: for the application, or for this subject."""
+    known = None if subject is None else subject.reveal()
+    fields = partial(form, recipe.credential, scopes=recipe.scopes, subject=known)
+    return Wish(recipe, fields, () if subject is None else (subject,))
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A request, with what it was made from."""
 
@@ -37,8 +56,7 @@ class Prepared:
 
 
 async def ask(
-    recipe: Recipe,
-    subject: Secret | None,
+    wish: Wish,
     trigger: Trigger,
     *,
     clock: Clock,
@@ -47,18 +65,19 @@ async def ask(
     tokens: Tokens,
 ) -> tuple[Issued | Failure, float]:
     """The outcome, and the moment (monotonic) before the request that brought it was sent."""
+    recipe = wish.recipe
     used: Secret | None = None
     result: Issued | Failure | None = None
     while True:
         asked_at = clock.now()
-        prepared = prepare(recipe, subject, clock.wall())
+        prepared = prepare(wish, clock.wall())
         if isinstance(prepared, Failure):
             return result or prepared, asked_at
         if result is not None and prepared.shown.secret == used:
             return result, asked_at
         reply = await endpoint.post(recipe.name, recipe.credential, prepared.request)
         again = result is not None
-        result = _read(reply, clock.wall(), tokens, prepared, subject)
+        result = _read(reply, clock.wall(), tokens, prepared, wish)
         outcome = result.outcome if isinstance(result, Failure) else "ok"
         events.requested(recipe.name, trigger, outcome, clock.now() - asked_at)
         if again or isinstance(result, Issued) or result.reason != "invalid_client":
@@ -66,9 +85,9 @@ async def ask(
         used = prepared.shown.secret  # refused: has the secret been rotated since it was read?
 
 
-def prepare(recipe: Recipe, subject: Secret | None, wall: float) -> Prepared | Failure:
+def prepare(wish: Wish, wall: float) -> Prepared | Failure:
     """The request by the secrets as they are in their files now."""
-    client, credential = recipe.client, recipe.credential
+    client, credential = wish.recipe.client, wish.recipe.credential
     source = {"none": None, "private_key_jwt": client.private_key}.get(client.auth, client.secret)
     try:
         shown = Identification(
@@ -87,15 +106,14 @@ def prepare(recipe: Recipe, subject: Secret | None, wall: float) -> Prepared | F
         return Failure(
             "unavailable", "invalid_client", one_line(f"the client's secret is not usable: {error}")
         )
-    request = token_request(credential, proof, recipe.scopes, subject.reveal() if subject else None)
-    return Prepared(request, shown)
+    return Prepared(token_request(credential, proof, wish.form), shown)
 
 
 def _read(
-    reply: Reply | Failure, wall: float, tokens: Tokens, prepared: Prepared, subject: Secret | None
+    reply: Reply | Failure, wall: float, tokens: Tokens, prepared: Prepared, wish: Wish
 ) -> Issued | Failure:
     if isinstance(reply, Failure):
         return reply
     # Servers quote what they got: a subject or a secret must not come back through an error's text.
-    hide = [secret.reveal() for secret in (prepared.shown.secret, subject) if secret is not None]
+    hide = [secret.reveal() for secret in (prepared.shown.secret, *wish.secrets) if secret is not None]
     return read(reply, wall=wall, tokens=tokens, hide=hide)

@@ -24,7 +24,7 @@ from sidecar.errors import Refusal, SubjectTokenInvalid
 from sidecar.oauth.answer import Failure, Issued
 from sidecar.oauth.hint import times
 from sidecar.secret import Secret
-from sidecar.tokens.ask import Endpoint, ask
+from sidecar.tokens.ask import Endpoint, Wish, ask, for_subject
 from sidecar.tokens.backoff import backoff, wait
 from sidecar.tokens.recipe import Recipe
 from sidecar.tokens.refusal import refusal
@@ -225,16 +225,23 @@ class Keeper:
 
     async def _obtain(self, trigger: Trigger) -> None:
         """The fetch. What is not expected here is a bug, and ends the store's task group."""
-        shared = self._shared
-        result, asked_at = await ask(
-            self.recipe, self._subject, trigger,
-            clock=shared.clock, endpoint=shared.endpoint, events=shared.events, tokens=shared.tokens,
-        )  # fmt: skip
+        result, asked_at = await self._ask(for_subject(self.recipe, self._subject), trigger)
         failure = self._accept(result, asked_at) if isinstance(result, Issued) else result
         if failure is not None:
             self._failed(failure, trigger)
+        elif self.token is not None:
+            self._shared.events.obtained(
+                self.recipe.name, self._digest(), self.token.scopes, self.token.lifetime
+            )
         self._fetch = None
         self._schedule()
+
+    async def _ask(self, wish: Wish, trigger: Trigger) -> tuple[Issued | Failure, float]:
+        shared = self._shared
+        return await ask(
+            wish, trigger,
+            clock=shared.clock, endpoint=shared.endpoint, events=shared.events, tokens=shared.tokens,
+        )  # fmt: skip
 
     def _accept(self, issued: Issued, asked_at: float) -> Failure | None:
         """Take the token; a failure when it is over before it could be sent once."""
@@ -259,7 +266,6 @@ class Keeper:
         self._after_rejection = self._lapsed = False
         self._obtained_at = now
         self._next_try = asked_at + _LEAST_APART
-        shared.events.obtained(self.recipe.name, self._digest(), token.scopes, lifetime)
         return None
 
     def _failed(self, failure: Failure, trigger: Trigger) -> None:

@@ -1,24 +1,23 @@
 """All tokens that are kept: a bounded set of keepers, found by what shaped their tokens.
 
 Owns which keepers exist: application-level ones as long as the configuration names them, per-subject ones
-until they are idle or too many. Owns the tasks in which tokens are fetched: a bug in one ends the
-`async with`, loudly. Knows nothing of HTTP; a token's life is the keeper's business.
+until they are idle or too many. Knows nothing of HTTP; a token's life is the keeper's business.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from sidecar.clock import Clock
 from sidecar.config.schema import Client, Credential, Refresh, Tokens
 from sidecar.oauth.grants import fixed_subject, per_subject
 from sidecar.secret import Secret
 from sidecar.tokens.ask import Endpoint
+from sidecar.tokens.fetches import Fetches
 from sidecar.tokens.keeper import Keeper, Shared
 from sidecar.tokens.recipe import Recipe, recipe, subject_key
 from sidecar.tokens.view import TokenEvents, TokenView
@@ -62,16 +61,15 @@ class TokenStore:
             draw=random.random,  # spreads load; nobody gains by guessing it
             forget=self._forget,
         )  # fmt: skip
-        self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._fetches = Fetches()
         self._application: dict[bytes, Keeper] = {}
         self._subjects: OrderedDict[bytes, Keeper] = OrderedDict()  # least recently used first
 
     # -- life --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._shared.spawn = self._spawn
+        await self._fetches.__aenter__()
+        self._shared.spawn = self._fetches.spawn
         for keeper in self._startup():
             keeper.keep()
         return self
@@ -82,15 +80,7 @@ class TokenStore:
         self._shared.spawn = None
         for keeper in (*self._application.values(), *self._subjects.values()):
             keeper.release()
-        for task in self._tasks:
-            task.cancel()
-        await self._group.__aexit__(kind, error, traceback)
-
-    def _spawn(self, fetch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._group.create_task(fetch)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        await self._fetches.__aexit__(kind, error, traceback)
 
     # -- what is kept ------------------------------------------------------------------------------
 
