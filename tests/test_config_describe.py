@@ -16,6 +16,7 @@ from pydantic import BaseModel
 import sidecar.config.schema as models
 from sidecar.config.describe import effective, json_schema
 from sidecar.config.loading import Loaded, load
+from sidecar.config.model import Model
 from sidecar.config.secretfrom import SecretFrom
 
 ROOT = Path(__file__).parent.parent
@@ -87,7 +88,7 @@ def test_effective_holds_nothing_that_could_be_secret() -> None:
 
 def _models() -> Iterator[type[BaseModel]]:
     for found in vars(models).values():
-        if isinstance(found, type) and issubclass(found, models.Model) and found is not models.Model:
+        if isinstance(found, type) and issubclass(found, Model) and found is not Model:
             yield found
     yield SecretFrom
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
-from sidecar.config import credential_checks, files
+from sidecar.config import credential_checks, files, signin_checks
 from sidecar.config.credential_checks import NO_CREDENTIAL
 from sidecar.config.schema import Config
 from sidecar.config.values import HttpUrl, TcpAddress, UnixAddress, duration_text
@@ -155,6 +155,7 @@ _CHECKS: tuple[Callable[[Config], Iterator[Complaint]], ...] = (
     _listeners,
     _insecure,
     credential_checks.credentials,
+    signin_checks.signing_in,
     _identity,
     _times,
     _routes,

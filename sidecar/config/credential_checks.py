@@ -18,12 +18,32 @@ _ONLY_WITH = {
     "allow_subjects": "on_behalf_of",
     "registration_id": "token_exchange",
     "subject_token_type": "token_exchange",
+    "authorization_url": "authorization_code",
+    "authorization_params": "authorization_code",
+    "redirect_url": "authorization_code",
+    "issuer": "authorization_code",
+    "logout_url": "authorization_code",
+    "post_logout_redirect_url": "authorization_code",
 }
 # Form fields the grants and client authentication fill in; also what must never be in a URL.
 _OWN_PARAMS = frozenset(
     {"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
     | {"subject_username", "subject_userid", "subject_email", "registration_id", "resource", "audience"}
     | {"subject_token", "subject_token_type"}
+    | {"code", "redirect_uri", "code_verifier", "refresh_token"}
+)
+# What an authorization request consists of (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+_OWN_AUTHORIZATION_PARAMS = frozenset(
+    {
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "scope",
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+    }
+    | {"response_mode", "nonce", "request", "request_uri", "client_secret"}
 )
 _NEVER_IN_URL = frozenset({"client_secret", "client_assertion", "subject_token", "access_token", "password"})
 # Request headers with a meaning of their own to the sidecar.
@@ -61,6 +81,9 @@ def _parameters(loc: Loc, credential: Credential) -> Iterator[Complaint]:
     for name in credential.extra_params:
         if name in _OWN_PARAMS:
             yield Complaint((*loc, "extra_params", name), "is set by the sidecar itself; take it out")
+    for name in credential.authorization_params:
+        if name in _OWN_AUTHORIZATION_PARAMS:
+            yield Complaint((*loc, "authorization_params", name), "is set by the sidecar itself; take it out")
     for name in credential.token_query:
         if name in _NEVER_IN_URL:
             yield Complaint((*loc, "token_query", name), "must not be in a URL; take it out")

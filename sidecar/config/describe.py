@@ -14,11 +14,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from sidecar.config.model import Model
 from sidecar.config.schema import Config, Credential, ValueSource
 from sidecar.config.values import HttpUrl, SecretFrom, Shown, TcpAddress, UnixAddress
 
 # Values that may be anything, a person's name or an API key included.
-_BY_NAME_ONLY = {(Credential, "extra_params"), (Credential, "token_query"), (ValueSource, "value")}
+_BY_NAME_ONLY = {
+    (Credential, "extra_params"),
+    (Credential, "token_query"),
+    (Credential, "authorization_params"),
+    (ValueSource, "value"),
+}
 _SET = "(set)"
 _INCLUDE = {
     "type": "object",
@@ -98,7 +104,7 @@ def _models(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterator[tup
     yield SecretFrom, definitions["SecretFrom"]
     for name, found in definitions.items():
         model = getattr(models, name, None)
-        if isinstance(model, type) and issubclass(model, models.Model):
+        if isinstance(model, type) and issubclass(model, Model):
             yield model, found
 
 

@@ -16,6 +16,7 @@ from sidecar.config.values import SecretFrom
 from sidecar.config.wording import Complaint, Loc
 
 _MAX_JWKS = 1 << 20
+_LEAST_SESSION_KEY = 32  # bytes: as long as the AES key that is made of it
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}  # RFC 7518 section 3.4
 
 
@@ -27,6 +28,8 @@ def unusable(config: Config, environ: Mapping[str, str]) -> Iterator[Complaint]:
         yield from _complain(("identity", "jwks_file"), lambda: _key_set(jwks))
     for at, client in _clients(config):
         yield from _client(at, client, environ)
+    if config.sessions.key is not None:
+        yield from _secret(("sessions", "key"), config.sessions.key, environ, _check_session_key)
 
 
 def _complain(loc: Loc, use: Callable[[], object]) -> Iterator[Complaint]:
@@ -98,6 +101,13 @@ def _secret(
 ) -> Iterator[Complaint]:
     where: Loc = (*loc, "file" if secret.file is not None else "env")
     yield from _complain(where, lambda: also(secret.read(environ).reveal()))
+
+
+def _check_session_key(text: str) -> None:
+    if len(text.encode()) < _LEAST_SESSION_KEY:
+        raise ValueError(
+            f"is shorter than {_LEAST_SESSION_KEY} bytes; write `openssl rand -base64 32` into it"
+        )
 
 
 def check_private_key(pem: str, algorithm: str) -> None:

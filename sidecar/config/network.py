@@ -189,6 +189,17 @@ class HttpUrl:
         return {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^?#]*$"}
 
 
+def url_text(value: object) -> str:
+    """A URL that somebody else compares as text: kept exactly as it is written. It may have a query."""
+    found = written(value) or ""
+    HttpUrl.endpoint(found.partition("?")[0])
+    if not _VISIBLE.fullmatch(found) or "#" in found:
+        raise ValueError(
+            "has a blank, a control or non-ASCII character or a fragment; write https://HOST/PATH"
+        )
+    return found
+
+
 def _refuse_extras(authority: str, path: str, query: str | None, fragment: str | None, hint: str) -> None:
     if "@" in authority:
         raise ValueError("has a user or password in it; take it out, client credentials go under client")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sidecar.config.schema import Config, Credential
 from sidecar.config.shadowing import shadowed
-from sidecar.config.values import TcpAddress
+from sidecar.config.values import HttpUrl, TcpAddress
 from sidecar.config.wording import Complaint, Loc
 
 _PREFIX = re.compile(r"https?://[^/]+/auth/")  # how the commercial cloud writes scopes in full
@@ -24,9 +24,9 @@ _API_HOST = re.compile(r"api(?:-[a-z0-9]+)?(?:\.ai)?\.egain\.cloud")
 _TOKEN_PATHS_ON_API_HOST = "/core/authmgr/"  # noqa: S105 - a path
 
 _APP_ONLY = frozenset({"client_credentials"})
-_USER = frozenset({"on_behalf_of", "token_exchange"})
+_USER = frozenset({"on_behalf_of", "token_exchange", "authorization_code"})
 _OBO = frozenset({"on_behalf_of"})
-_NOT_OBO = frozenset({"client_credentials", "anonymous", "token_exchange"})
+_NOT_OBO = frozenset({"client_credentials", "anonymous", "token_exchange", "authorization_code"})
 
 
 def _delegated(scope: str) -> bool:
@@ -84,6 +84,7 @@ def warnings(config: Config) -> Iterator[Complaint]:
         yield from _anonymous(config, name, credential)
         yield from _kind_of_subject(loc, credential)
         yield from _token_host((*loc, "token_url"), credential)
+        yield from _signing_in(config, loc, credential)
     if _TOKEN_HOST.fullmatch(config.upstream.url.host):
         yield Complaint(
             ("upstream", "url"), "this host issues tokens; the API is at https://api.ai.egain.cloud, use that"
@@ -139,12 +140,30 @@ def _kind_of_subject(loc: Loc, credential: Credential) -> Iterator[Complaint]:
         yield Complaint(place, "eGain finds users faster by name; use username where it is known")
 
 
+def _signing_in(config: Config, loc: Loc, credential: Credential) -> Iterator[Complaint]:
+    if credential.authorization_url is None:
+        return
+    asked, given = _suffix(credential.authorization_url), _suffix(credential.token_url)
+    if asked is not None and given is not None and asked != given:
+        yield Complaint(
+            (*loc, "authorization_url"),
+            f"signs {asked}s in, and the token URL is the {given}s' one; use the same tenant suffix in both",
+        )
+    if config.sessions.key is None:
+        yield Complaint(
+            ("sessions", "key"),
+            "is made up at start: a restart signs everybody out; add key: {file: PATH} to keep them",
+        )
+
+
+def _suffix(url: HttpUrl) -> str | None:
+    path = url.path + "/"
+    return "customer" if "-C/" in path else "user" if "-U/" in path else None
+
+
 def _persona(credential: Credential) -> str | None:
     """Whose tokens a token URL gives: by its tenant's suffix, or by `user_type` in the commercial cloud."""
-    path = credential.token_url.path + "/"
-    if "-C/" in path or "-U/" in path:
-        return "customer" if "-C/" in path else "user"
-    return credential.token_query.get("user_type")
+    return _suffix(credential.token_url) or credential.token_query.get("user_type")
 
 
 def _token_host(loc: Loc, credential: Credential) -> Iterator[Complaint]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from sidecar.config.model import Model
+from sidecar.config.sessions import Sessions
 from sidecar.config.values import (
     Address,
     AllowedHost,
@@ -36,20 +38,15 @@ from sidecar.config.values import (
     TcpAddress,
     Text,
     TextOrSecretFrom,
+    UrlText,
 )
 
-Grant = Literal["client_credentials", "anonymous", "on_behalf_of", "token_exchange"]
+Grant = Literal["client_credentials", "anonymous", "on_behalf_of", "token_exchange", "authorization_code"]
 ClientAuth = Literal["client_secret_post", "client_secret_basic", "private_key_jwt", "none"]
 SubjectKind = Literal["username", "userid", "email"]
 SigningAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
 
 class Upstream(Model):
@@ -170,6 +167,25 @@ class Credential(Model):
     subject_token_type: SomeText = Field(
         default="urn:ietf:params:oauth:token-type:access_token",
         description="token_exchange: RFC 8693 section 3.",
+    )
+    authorization_url: EndpointUrl | None = Field(
+        default=None, description="authorization_code: where people sign in (authorization endpoint)."
+    )
+    authorization_params: dict[SomeText, Text] = Field(
+        default={}, description="authorization_code: added to the authorization request's query."
+    )
+    redirect_url: EndpointUrl | None = Field(
+        default=None,
+        description="authorization_code: the registered redirect URI; its path is /.auth/callback.",
+    )
+    issuer: SomeText | None = Field(
+        default=None, description="authorization_code: the only `iss` that is believed (RFC 9207)."
+    )
+    logout_url: EndpointUrl | None = Field(
+        default=None, description="authorization_code: end-session endpoint of the authorization server."
+    )
+    post_logout_redirect_url: UrlText | None = Field(
+        default=None, description="authorization_code: where people go after signing out."
     )
     extra_params: dict[SomeText, Text] = Field(default={}, description="Added to the token request's form.")
     resource: OneOrMany | None = Field(default=None, description="RFC 8707 resource indicator(s).")
@@ -317,6 +333,7 @@ class Config(Model):
     identity: Identity | None = Field(
         default=None, description="How callers' JWTs are verified, for {claim: NAME}."
     )
+    sessions: Sessions = Field(default=Sessions(), description="What is kept of people who sign in.")
     refresh: Refresh = Field(default=Refresh(), description="When tokens are renewed.")
     tokens: Tokens = Field(default=Tokens(), description="What is requested and held.")
     limits: Limits = Field(default=Limits(), description="What callers may use up.")

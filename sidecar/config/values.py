@@ -21,6 +21,7 @@ from sidecar.config.network import (
     allowed_host,
     allowed_origin,
     is_loopback_host,
+    url_text,
 )
 from sidecar.config.scalars import (
     Bare,
@@ -66,6 +67,7 @@ __all__ = [
     "Text",
     "TextOrSecretFrom",
     "UnixAddress",
+    "UrlText",
     "address",
     "bare",
     "duration",
@@ -119,6 +121,7 @@ Address = Annotated[
 EndpointUrl = Annotated[
     HttpUrl, PlainValidator(HttpUrl.endpoint), _json("[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^?#]*")
 ]
+UrlText = Annotated[str, PlainValidator(url_text), _json("[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^#]*")]
 ScopeToken = Annotated[str, PlainValidator(scope_token), _json(r"[\x21\x23-\x5B\x5D-\x7E]+")]
 ScopePrefix = Annotated[str, PlainValidator(scope_prefix), _json(r"[\x21\x23-\x5B\x5D-\x7E]*")]
 HeaderName = Annotated[str, PlainValidator(header_name), _json(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")]

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, ValidationError
 
 from sidecar.config.draft import Draft
+from sidecar.config.model import Model
 from sidecar.config.scalars import text
-from sidecar.config.schema import Model
 from sidecar.config.values import Address, DurationFromZero, FilePath, TcpAddress
 from sidecar.config.wording import Complaint, complaints
 from sidecar.errors import ConfigError
