@@ -8,13 +8,14 @@ asked for through `watch`. Everything runs on one event loop, so there are no lo
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sidecar import __version__
 from sidecar.clock import Clock
 from sidecar.metrics import families
 from sidecar.metrics.exposition import Family, render
 from sidecar.metrics.routes import METHODS, UNMAPPED, RouteMetrics, RouteView
+from sidecar.metrics.sessions import SessionMetrics
 from sidecar.metrics.tokens import TokenMetrics
 from sidecar.tokens.view import TokenView
 
@@ -27,6 +28,7 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         self.in_flight = 0  # the proxy's: += 1 and -= 1
         self.tokens = TokenMetrics(clock)
+        self.sessions = SessionMetrics()
         self._clock = clock
         self._methods = set(METHODS)
         self._routes: dict[str, RouteMetrics] = {}
@@ -34,6 +36,7 @@ class Metrics:
         self._last_reload_ok = True  # the configuration the process started with
         self._held: Callable[[], Iterable[TokenView]] = tuple
         self._connections: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self._sessions: Callable[[], Mapping[str, int]] = dict
 
     def route(self, label: str, methods: Iterable[str] = ()) -> RouteMetrics:
         """The numbers of one route, the same object for the same label.
@@ -48,11 +51,16 @@ class Metrics:
         return found
 
     def watch(
-        self, tokens: Callable[[], Iterable[TokenView]], connections: Callable[[], tuple[int, int]]
+        self,
+        tokens: Callable[[], Iterable[TokenView]],
+        connections: Callable[[], tuple[int, int]],
+        sessions: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """Where to look when scraped: the tokens as they are, and the upstream connections (idle, busy)."""
+        """Where to look when scraped: the tokens as they are, the upstream connections (idle, busy), and how
+        many sessions each credential has."""
         self._held = tokens
         self._connections = connections
+        self._sessions = sessions
 
     def connections(self) -> tuple[int, int]:
         """Upstream connections now: (idle, busy)."""
@@ -82,5 +90,6 @@ class Metrics:
         yield from families.of_routes(self._routes.values(), self.in_flight)
         yield from families.of_credentials(credentials)
         yield from families.of_held(held, [name for name, _ in credentials], self._clock.now())
+        yield from families.of_sessions(self.sessions, self._sessions())
         yield from families.of_connections(*self._connections())
         yield from families.of_reloads(self._reloads[True], self._reloads[False], self._last_reload_ok)

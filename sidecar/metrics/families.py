@@ -6,12 +6,13 @@ Each function makes the families of one subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from sidecar.errors import TokenRefused, TokenUnavailable
 from sidecar.metrics.exposition import Family
 from sidecar.metrics.routes import RouteMetrics
+from sidecar.metrics.sessions import SessionMetrics
 from sidecar.metrics.tokens import CredentialMetrics
 from sidecar.tokens.view import TokenView
 
@@ -141,6 +142,27 @@ def of_held(views: Iterable[TokenView], credentials: Iterable[str], now: float) 
     for name, count in sorted(held.items()):
         cached.add([name], count)
     yield from (expires, cached)
+
+
+def of_sessions(numbers: SessionMetrics, counts: Mapping[str, int]) -> Iterator[Family]:
+    """Nothing where nobody signs in."""
+    if not numbers.logins:
+        return
+    sessions = _gauge("auth_sidecar_sessions", "Sessions of people who have signed in.", "credential")
+    for name in sorted({name for name, _ in numbers.logins}):
+        sessions.add([name], counts.get(name, 0))
+    logins = _counter("auth_sidecar_logins", "Sign-ins that ended, by outcome.", "credential", "outcome")
+    refreshes = _counter(
+        "auth_sidecar_session_refreshes",
+        "Refreshes of sessions' tokens, by outcome.",
+        "credential",
+        "outcome",
+    )
+    ends = _counter("auth_sidecar_sessions_ended", "Sessions that ended, by reason.", "credential", "reason")
+    for family, counter in ((logins, numbers.logins), (refreshes, numbers.refreshes), (ends, numbers.ends)):
+        for labels, count in sorted(counter.items()):
+            family.add(list(labels), count)
+    yield from (sessions, logins, refreshes, ends)
 
 
 def of_connections(idle: int, busy: int) -> Iterator[Family]:
