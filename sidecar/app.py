@@ -31,6 +31,7 @@ from sidecar.tokens.view import TokenView
 
 if TYPE_CHECKING:
     from sidecar.identity import Identity
+    from sidecar.signin.people import People
 
 
 class StartError(SidecarError):
@@ -52,15 +53,14 @@ class App:
         self.metrics = Metrics(self.clock)
         config = loaded.config
         self._endpoint = TokenEndpoint(config)
+        self._token_events = logs.Tee(self.metrics.tokens, logs.TokenLog())
         self._store = TokenStore(
-            self.clock,
-            self._endpoint,
-            logs.Tee(self.metrics.tokens, logs.TokenLog()),
-            config.refresh,
-            config.tokens,
+            self.clock, self._endpoint, self._token_events, config.refresh, config.tokens
         )
         self._request_log = _configure_logs(config)
         self._identity: Identity | None = None
+        self._people: People | None = None  # once a configuration has people who sign in
+        self._while_serving = contextlib.AsyncExitStack()
         self._pools: list[Pool] = []
         self._sweeps = asyncio.TaskGroup()
         self.stamps = loaded.stamps  # of the files read last, whether they were right or wrong
@@ -85,7 +85,7 @@ class App:
         return self._store.missing()
 
     def tokens(self) -> Sequence[TokenView]:
-        return self._store.views()
+        return [*self._store.views(), *(self._people.sessions.views() if self._people else ())]
 
     def config(self) -> Mapping[str, object]:
         return effective(self.loaded.config)
@@ -101,10 +101,11 @@ class App:
         config = self.loaded.config
         self.proxy_address = listening.name(proxy_socket, config.listen)
         self.admin_address = listening.name(admin_socket, config.admin)
-        async with self._endpoint, self._store, self._sweeps:
+        async with self._endpoint, self._store, self._while_serving, self._sweeps:
+            await self._welcome(config)
             self.proxy = Proxy(self._bind(config, self._pool(config)), self.metrics, self._request_log.write)
             self.listener = Listener(self.proxy, config.limits.header_timeout)
-            self.metrics.watch(self._store.views, self._connections)
+            self.metrics.watch(self.tokens, self._connections, self._sessions)
             sweep = self._sweeps.create_task(self.listener.sweep())
             try:
                 async with (
@@ -132,10 +133,11 @@ class App:
             return False
         self.stamps = loaded.stamps
         config = loaded.config
-        try:
-            pool = self._pool(config)  # the only part that may still fail: files can change under our eyes
-        except OSError as error:
-            log.error("config_reload_failed", reason=f"upstream.ca_file: {error.strerror or error}")
+        try:  # the only parts that may still fail: files can change under our eyes
+            pool = self._pool(config)
+            await self._welcome(config)
+        except (OSError, StartError) as error:
+            log.error("config_reload_failed", reason=str(error))
             self.metrics.reloaded(False)
             return False
         for key, bound in (("listen", self._bound.listen), ("admin", self._bound.admin)):
@@ -144,6 +146,8 @@ class App:
         self._request_log = _configure_logs(config)
         self._endpoint.reconfigure(config)
         self._store.reconfigure(config.refresh, config.tokens)
+        if self._people is not None:
+            self._people.sessions.reconfigure(config.refresh, config.tokens, config.sessions)
         for old in self._pools:
             old.retire()
         self.proxy.serving = self._bind(config, pool)
@@ -183,9 +187,35 @@ class App:
             from sidecar.identity import Identity  # here: with it come PyJWT and cryptography
 
             self._identity = Identity(config.identity, self.clock, self._endpoint)
+        sign_in = None
+        if self._people is not None:
+            sign_in = self._people.pages
+            sign_in.serve(binding.people_of(config, self._people.sessions, self._people.local))
+            for name in sign_in.people:
+                self.metrics.sessions.credential(name)
         return binding.bind(
-            config, store=self._store, metrics=self.metrics, identity=self._identity, pool=pool
+            config,
+            store=self._store,
+            metrics=self.metrics,
+            identity=self._identity,
+            pool=pool,
+            sign_in=sign_in,
         )
+
+    async def _welcome(self, config: Config) -> None:
+        """Be ready for people who sign in, if the configuration has any. Raises StartError."""
+        if self._people is None and any(c.grant == "authorization_code" for c in config.credentials.values()):
+            from sidecar.signin.people import People  # here: with it comes cryptography
+
+            try:
+                self._people = await self._while_serving.enter_async_context(
+                    People(config, self.clock, self._endpoint, self._token_events, self.metrics.sessions)
+                )
+            except (OSError, ValueError) as error:
+                raise StartError(f"sessions: {error}") from error
+
+    def _sessions(self) -> Mapping[str, int]:
+        return self._people.sessions.counts() if self._people is not None else {}
 
     def _connections(self) -> tuple[int, int]:
         counts = [pool.counts() for pool in self._pools]

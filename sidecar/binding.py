@@ -6,66 +6,31 @@ place where its subjects' tokens come from, and the rule that reads a subject fr
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from sidecar.config.schema import ClaimSource, Config, Credential, HeaderSource, Route
-from sidecar.config.values import TcpAddress
+from sidecar.config.schema import Config, Credential, HeaderSource, Route
+from sidecar.config.signin_checks import PAGES
+from sidecar.config.values import HttpUrl, TcpAddress
+from sidecar.errors import RouteNotMapped
 from sidecar.metrics import UNMAPPED, Metrics
-from sidecar.proxy import subject as subjects
 from sidecar.proxy.admission import Admission
-from sidecar.proxy.headers import RequestFields, RequestHead, folded
+from sidecar.proxy.headers import RequestFields, folded
+from sidecar.proxy.page import Asked, Page
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.serving import ServedRoute, Serving, SubjectOf
+from sidecar.proxy.serving import PageOf, ServedRoute, Serving
 from sidecar.routing.routes import RouteTable
+from sidecar.signin import cookies
+from sidecar.signin.pages import Person, SignIn
+from sidecar.signin.sessions import Sessions, SessionSource
+from sidecar.tokens.recipe import recipe
 from sidecar.tokens.store import Source, TokenStore
+from sidecar.whose import FromSession, SubjectRules
 
 if TYPE_CHECKING:
     from sidecar.identity import Identity
 
 NO_CREDENTIAL = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class FromHeader:
-    """on_behalf_of with `{header: NAME}`."""
-
-    field: bytes
-    all_fields: frozenset[bytes]
-    allowed: subjects.Allowed
-
-    def __call__(self, head: RequestHead) -> str:
-        return self.allowed.check(subjects.from_header(head.subjects, self.field, self.all_fields))
-
-
-@dataclass(frozen=True, slots=True)
-class FromClaim:
-    """on_behalf_of with `{claim: NAME}`: the caller's JWT is verified first."""
-
-    claim: str
-    field: bytes  # of the JWT, lower case
-    identity: Identity
-    allowed: subjects.Allowed
-
-    def __call__(self, head: RequestHead) -> str | Coroutine[Any, Any, str]:
-        if self.field == b"authorization":
-            token = subjects.bearer(head.authorizations)
-        else:
-            token = subjects.bearer([v for n, v in head.subjects or () if n == self.field], bare=True)
-        claims = self.identity.known(token)
-        return self._subject(claims) if claims is not None else self._verified(token)
-
-    async def _verified(self, token: str) -> str:
-        return self._subject(await self.identity.verify(token))
-
-    def _subject(self, claims: dict[str, object]) -> str:
-        return self.allowed.check(subjects.from_claim(claims.get(self.claim)))
-
-
-def _from_bearer(head: RequestHead) -> str:
-    """token_exchange: the caller's own bearer token."""
-    return subjects.bearer(head.authorizations)
 
 
 def subject_fields(config: Config) -> frozenset[str]:
@@ -78,27 +43,63 @@ def subject_fields(config: Config) -> frozenset[str]:
 
 
 def scopes_of(config: Config, route: Route) -> frozenset[str]:
-    """The scopes of the token that a route gets: its own, or with `scopes: union` its credential's."""
-    if config.tokens.scopes == "per_route":
+    """The scopes of the token that a route gets: its own, or with `scopes: union` its credential's.
+
+    A person signs in once, for all routes of the credential.
+    """
+    credential = config.credentials.get(route.credential)
+    signs_in = credential is not None and credential.grant == "authorization_code"
+    if config.tokens.scopes == "per_route" and not signs_in:
         return frozenset(route.scopes)
     return frozenset(s for r in config.routes if r.credential == route.credential for s in r.scopes)
 
 
+def people_of(
+    config: Config, sessions: Sessions, local: Callable[[str, Credential], str | None]
+) -> list[Person]:
+    """The credentials of people who sign in. `local`: the cookie of a sign-in made at this machine, if there is one."""
+    found = []
+    for name, credential in config.credentials.items():
+        client = config.client_of(credential)
+        if credential.grant == "authorization_code" and client is not None:
+            scopes = frozenset(s for r in config.routes if r.credential == name for s in r.scopes)
+            source = SessionSource(sessions, recipe(name, credential, client, scopes))
+            found.append(Person(name, credential, client.id, source, local(name, credential)))
+    return found
+
+
 def bind(
-    config: Config, *, store: TokenStore, metrics: Metrics, identity: Identity | None, pool: Pool
+    config: Config,
+    *,
+    store: TokenStore,
+    metrics: Metrics,
+    identity: Identity | None,
+    pool: Pool,
+    sign_in: SignIn | None = None,
 ) -> Serving:
     """Everything that a request needs to know, ready-made."""
     fields = subject_fields(config)
     private = fields if config.identity is None else fields | {config.identity.header}
-    rules = _SubjectRules(config, identity, frozenset(folded(name.lower().encode()) for name in fields))
-    bound = [(r.path, r.methods, _bind_route(config, r, store, metrics, rules)) for r in config.routes]
+    rules = SubjectRules(config, identity, frozenset(folded(name.lower().encode()) for name in fields))
+    people = sign_in.people if sign_in is not None else {}
+    bound = [
+        (r.path, r.methods, _bind_route(config, r, store, metrics, rules, people)) for r in config.routes
+    ]
+    if sign_in is not None:
+        bound += _pages(sign_in, metrics)
     url, limits = config.upstream.url, config.limits
     return Serving(
         routes=RouteTable(bound),
         unmapped=ServedRoute(UNMAPPED, metrics.route(UNMAPPED)),
         forward_unmapped=config.unmapped == "forward",
-        admission=Admission.of(allowed_hosts(config), config.allowed_origins, _bracketed(url.host), url.port),
-        fields=RequestFields(private),
+        admission=Admission.of(
+            allowed_hosts(config),
+            allowed_origins(config),
+            _bracketed(url.host),
+            url.port,
+            links=sign_in is not None,
+        ),
+        fields=RequestFields(private, cookies.without_ours if sign_in is not None else None),
         pool=pool,
         path_prefix=url.path,
         host_line=f"Host: {url.authority}\r\n".encode("ascii"),
@@ -116,6 +117,7 @@ def sources(config: Config, store: TokenStore) -> list[Source]:
         (route.credential, scopes_of(config, route))
         for route in config.routes
         if route.credential != NO_CREDENTIAL
+        and config.credentials[route.credential].grant != "authorization_code"
     }
     return [
         source_of(config, store, name, scopes)
@@ -131,43 +133,61 @@ def source_of(config: Config, store: TokenStore, name: str, scopes: Iterable[str
 
 
 def _bind_route(
-    config: Config, route: Route, store: TokenStore, metrics: Metrics, rules: _SubjectRules
+    config: Config,
+    route: Route,
+    store: TokenStore,
+    metrics: Metrics,
+    rules: SubjectRules,
+    people: Mapping[str, Person],
 ) -> ServedRoute:
     numbers = metrics.route(route.label, route.methods or ())
     if route.credential == NO_CREDENTIAL:
         return ServedRoute(route.label, numbers)
+    person = people.get(route.credential)
+    if person is not None:
+        return ServedRoute(
+            route.label, numbers, route.credential, source=person.source, subject_of=FromSession(person)
+        )
     source = source_of(config, store, route.credential, scopes_of(config, route))
     if not source.per_subject:
-        return ServedRoute(route.label, numbers, route.credential, keeper=source.keeper())
+        return ServedRoute(route.label, numbers, route.credential, keeper=source.keeper(), links=False)
     rule = rules.of(config.credentials[route.credential])
-    return ServedRoute(route.label, numbers, route.credential, source=source, subject_of=rule)
+    return ServedRoute(route.label, numbers, route.credential, source=source, subject_of=rule, links=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _SubjectRules:
-    config: Config
-    identity: Identity | None
-    all_fields: frozenset[bytes]
+def _pages(sign_in: SignIn, metrics: Metrics) -> Iterator[tuple[str, list[str] | None, ServedRoute]]:
+    """Where people sign in. Nothing else under that path is forwarded."""
+    pages: list[tuple[str, str, PageOf, bool]] = [
+        ("login", "GET", sign_in.login, True),
+        ("callback", "GET", sign_in.callback, True),
+        ("session", "GET", sign_in.session, False),
+        ("logout", "POST", sign_in.logout, False),
+    ]
+    for name, method, page, links in pages:
+        path = f"{PAGES}/{name}"
+        yield path, [method], ServedRoute(path, metrics.route(path), links=links, page=page)
+    yield f"{PAGES}/**", None, ServedRoute(PAGES, metrics.route(PAGES), links=False, page=_no_page)
 
-    def of(self, credential: Credential) -> SubjectOf:
-        if credential.subject is None:
-            return _from_bearer
-        source = credential.subject.source
-        if isinstance(source, HeaderSource):
-            allowed = subjects.Allowed(credential.allow_subjects, default=False)
-            return FromHeader(source.header.lower().encode(), self.all_fields, allowed)
-        assert isinstance(source, ClaimSource)
-        assert self.identity is not None
-        assert self.config.identity is not None
-        allowed = subjects.Allowed(credential.allow_subjects, default=True)
-        return FromClaim(source.claim, self.config.identity.header.lower().encode(), self.identity, allowed)
+
+async def _no_page(asked: Asked) -> Page:
+    raise RouteNotMapped("there is no such page; see /.auth/session")
+
+
+def allowed_origins(config: Config) -> list[str]:
+    """Origins of web pages that may ask: those named, and those people come back to after signing in."""
+    return [*config.allowed_origins, *(f"{url.scheme}://{url.authority}" for url in _redirects(config))]
+
+
+def _redirects(config: Config) -> list[HttpUrl]:
+    return [c.redirect_url for c in config.credentials.values() if c.redirect_url is not None]
 
 
 def allowed_hosts(config: Config) -> list[str]:
     """The Host values that are accepted on the proxy listener."""
+    own = [_bracketed(url.host) for url in _redirects(config)]
     if config.allowed_hosts is not None:
-        return config.allowed_hosts
-    hosts = ["localhost", "127.0.0.1", "[::1]", _bracketed(config.upstream.url.host)]
+        return [*config.allowed_hosts, *own]
+    hosts = [*own, "localhost", "127.0.0.1", "[::1]", _bracketed(config.upstream.url.host)]
     if isinstance(config.listen, TcpAddress):
         hosts.append(_bracketed(config.listen.host))
     return hosts

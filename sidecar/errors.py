@@ -10,6 +10,9 @@
         │   ├── SubjectInvalid            400 subject_invalid
         │   ├── SubjectTokenMissing       401 subject_token_missing
         │   ├── SubjectTokenInvalid       401 subject_token_invalid
+        │   ├── LoginRequired             401 login_required         or 303 to the login page
+        │   ├── LoginFailed               400 login_failed
+        │   ├── LoginDenied               403 login_denied
         │   ├── RouteNotMapped            403 route_not_mapped
         │   ├── SubjectNotAllowed         403 subject_not_allowed
         │   ├── OriginNotAllowed          403 origin_not_allowed
@@ -39,6 +42,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlencode
 
 
 class SidecarError(Exception):
@@ -131,6 +135,42 @@ class SubjectTokenInvalid(_SubjectToken):
         "Bearer token is not valid",
         'Bearer error="invalid_token"',
     )
+
+
+class LoginRequired(CallerFault):
+    """The route needs a person who has signed in with `credential`."""
+
+    code, status, title = "login_required", 401, "Sign-in is needed"
+
+    def __init__(self, detail: str, *, credential: str = "", return_to: str | None = None) -> None:
+        super().__init__(detail, credential=credential)
+        wanted = {"credential": credential} | ({} if return_to is None else {"return_to": return_to})
+        self.login_url = f"/.auth/login?{urlencode(wanted)}"
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        # No registered scheme stands for cookies, but a 401 must name one (RFC 9110 section 15.5.2).
+        yield "WWW-Authenticate", 'Session realm="sign-in"'
+
+
+class LoginRedirect(LoginRequired):
+    """The same to somebody who opens a page: straight to the login page, and back to `return_to` later."""
+
+    status = 303
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        yield "Location", self.login_url
+
+
+class LoginFailed(CallerFault):
+    """A sign-in cannot be completed: its state is forged, used, of another browser or too old."""
+
+    code, status, title = "login_failed", 400, "Sign-in failed"
+
+
+class LoginDenied(CallerFault):
+    """The person, or the authorization server, said no."""
+
+    code, status, title = "login_denied", 403, "Sign-in was denied"
 
 
 class RouteNotMapped(CallerFault):

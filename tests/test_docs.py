@@ -167,7 +167,7 @@ def test_route_is_as_documented(table: RouteTable[str], row: list[str]) -> None:
 
 def refusals(root: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
     for found in root.__subclasses__():
-        if hasattr(found, "code"):
+        if "code" in vars(found):
             yield found
         yield from refusals(found)
 

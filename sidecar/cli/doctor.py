@@ -19,7 +19,7 @@ from sidecar.cli.finding import Finding
 from sidecar.cli.obtain import obtain
 from sidecar.cli.probe import Place, look
 from sidecar.config.loading import Loaded
-from sidecar.config.schema import Config, Identity
+from sidecar.config.schema import Config, Credential, Identity
 from sidecar.config.values import Address, HttpUrl, TcpAddress
 from sidecar.oauth.answer import Failure
 from sidecar.oauth.grants import per_subject, token_url
@@ -83,6 +83,9 @@ def _tokens(path: Path, config: Config, endpoint: TokenEndpoint) -> Iterator[_Na
     for name, credential in config.credentials.items():
         if per_subject(credential):
             yield _Named(f"token endpoint of {name}", _Asked(path, config, endpoint, name))
+            if credential.authorization_url is not None:
+                about = f"sign-in page of {name}"
+                yield _Named(about, partial(_sign_in_page, about, credential.authorization_url, endpoint))
             continue
         sets = sorted(sorted(scopes) for other, scopes in used if other == name)
         for scopes in sets or [[]]:
@@ -136,14 +139,26 @@ class _Asked:
             failure = Failure("malformed", reason, f"HTTP {reply.status}")
             remedy = remedies.of_token(failure, self.config, self.name, ())
             return [Finding(name, False, failure.detail, remedy)]
-        example = "-" if credential.grant == "token_exchange" else "SUBJECT"
         return [
-            Finding(
-                name, True,
-                f"answers; its tokens are a person's, try one: auth-sidecar token {self.path} {self.name} "
-                f"--subject {example}",
-            )
-        ]  # fmt: skip
+            Finding(name, True, f"answers; its tokens are a person's, try one: {self._example(credential)}")
+        ]
+
+    def _example(self, credential: Credential) -> str:
+        if credential.grant == "authorization_code":
+            return f"auth-sidecar login {self.path} {self.name}"
+        subject = "-" if credential.grant == "token_exchange" else "SUBJECT"
+        return f"auth-sidecar token {self.path} {self.name} --subject {subject}"
+
+
+async def _sign_in_page(name: str, url: HttpUrl, endpoint: TokenEndpoint) -> list[Finding]:
+    """Without parameters it has an error page or a redirect for us, whoever serves there (RFC 6749 section 4.1.2.1)."""
+    reply = await endpoint.fetch(url)
+    remedy = "correct authorization_url: it is the Authorization URL under Metadata of the client application"
+    if isinstance(reply, Failure):
+        return [Finding(name, False, f"{url}: {reply.detail}", remedy)]
+    if reply.status == 404 or reply.status >= 500:
+        return [Finding(name, False, f"{url}: HTTP {reply.status}", remedy)]
+    return [Finding(name, True, "answers")]
 
 
 # -- identity ----------------------------------------------------------------------------------------------------

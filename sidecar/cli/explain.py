@@ -201,6 +201,12 @@ def _why_this_token(credential: Credential) -> Iterator[str]:
     if credential.grant == "token_exchange":
         yield "a token for each caller; a request without a bearer token is answered 401 subject_token_missing"
         return
+    if credential.grant == "authorization_code":
+        yield (
+            "a token for each browser in which somebody has signed in, with the scopes of all routes of this credential"
+        )
+        yield "without a session, whoever opens a page is sent to /.auth/login; a script is answered 401 login_required"
+        return
     assert credential.subject is not None  # checked at load
     if isinstance(credential.subject.source, ClaimSource):
         yield "a token for each subject; a request without a bearer token is answered 401 subject_token_missing"
@@ -214,6 +220,8 @@ def _subject(config: Config, credential: Credential) -> str | None:
     """Where the subject comes from; never who it is."""
     if credential.grant == "token_exchange":
         return "the caller's bearer token (Authorization)"
+    if credential.grant == "authorization_code":
+        return "whoever has signed in in the browser (session cookie)"
     if credential.subject is None:
         return None
     kind, source = credential.subject.kind, credential.subject.source

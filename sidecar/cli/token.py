@@ -62,6 +62,8 @@ def subject_for(credential: Credential, given: str | None) -> Secret | None:
             raise click.UsageError("the tokens of this credential belong to no caller; leave --subject out")
         return None
     exchange = credential.grant == "token_exchange"
+    if credential.grant == "authorization_code":
+        raise click.UsageError("people sign in for these tokens; use: auth-sidecar login CONFIG CREDENTIAL")
     if given is None:
         wanted = (
             "--subject - and the subject token on stdin" if exchange else f"--subject {_kind(credential)}"

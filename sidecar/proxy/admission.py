@@ -58,15 +58,24 @@ class Admission:
     origins: frozenset[str]  # accepted Origin values, lower case
     upstream_host: str
     upstream_port: int
+    links: bool  # pages are served here, which a link on another site may lead to
     _welcome: set[bytes] = field(default_factory=set)  # Host values as they came, found acceptable before
 
     @staticmethod
-    def of(hosts: Iterable[str], origins: Iterable[str], upstream_host: str, upstream_port: int) -> Admission:
+    def of(
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        upstream_host: str,
+        upstream_port: int,
+        *,
+        links: bool = False,
+    ) -> Admission:
         return Admission(
             frozenset(split_host(host)[0] for host in hosts),
             frozenset(origin.lower() for origin in origins),
             split_host(upstream_host)[0],
             upstream_port,
+            links,
         )
 
     def check(self, method: str, version: tuple[int, int], head: RequestHead, raw_target: str) -> Target:
@@ -85,7 +94,7 @@ class Admission:
             wanted = parse(raw_target)
             self._check_host(head.host, wanted.authority)
         if head.origins is not None or head.fetch_site is not None:
-            self._check_origin(head)
+            self._check_origin(method, head)
         if head.expect is not None and head.expect.lower() != b"100-continue":
             raise ExpectationFailed("only `Expect: 100-continue` can be met")
         return wanted or parse(raw_target)
@@ -107,7 +116,7 @@ class Admission:
         if raw is not None and len(self._welcome) < _MAX_WELCOME:
             self._welcome.add(raw)
 
-    def _check_origin(self, head: RequestHead) -> None:
+    def _check_origin(self, method: str, head: RequestHead) -> None:
         origins = head.origins or []
         if len(origins) > 1:
             raise OriginNotAllowed("the request has more than one Origin")
@@ -118,6 +127,11 @@ class Admission:
             if head.host is None or origin != f"http://{head.host.decode('latin-1').lower()}":
                 raise OriginNotAllowed("requests from web pages of this origin are not in allowed_origins")
         if head.fetch_site is not None and head.fetch_site.lower() == b"cross-site":
+            # What a link opens is read by nobody but the person who follows it; whether it may lead here, the
+            # route says.
+            if self.links and method in ("GET", "HEAD") and head.navigates and not origins:
+                head.from_elsewhere = True
+                return
             raise OriginNotAllowed("cross-site requests of web pages are not accepted")
 
 

@@ -25,6 +25,7 @@ from sidecar.errors import InternalError, Refusal
 from sidecar.proxy import problems
 from sidecar.proxy.attempt import Attempt
 from sidecar.proxy.mapgap import Gap
+from sidecar.proxy.page import Page, render
 from sidecar.proxy.relay import Outcome
 from sidecar.proxy.request import Request
 
@@ -93,7 +94,7 @@ class Exchange(Request):
             self.token = keeper.usable()
             if self.token is None:
                 return False
-        elif self.subject_awaited is not None:
+        elif self.subject_awaited is not None or self.route.page is not None:
             return False
         connection = self.serving.pool.take()
         if connection is None:
@@ -174,6 +175,9 @@ class Exchange(Request):
         outcome = self._outcome
         if isinstance(outcome, Exception):
             raise outcome
+        if self.route.page is not None:
+            self._show(await self.route.page(self.asked()))
+            return
         if self.subject_awaited is not None:
             awaited, self.subject_awaited = self.subject_awaited, None
             self.take_subject(await awaited)
@@ -242,9 +246,11 @@ class Exchange(Request):
         if self._attempt is not None and self._attempt.answering:
             self._cut()
             return
+        refusal = self.for_people(refusal)
         self.status = refusal.status
-        if refusal.closes or self.proxy.draining or not self.payload.is_eof() or self.method == "CONNECT":
+        if refusal.closes or self.method == "CONNECT":
             self.close = True
+        self._end_early()
         if refusal.credential is None:
             refusal.credential = self.route.credential
         route = None if self.route is self.serving.unmapped else self.route.label
@@ -252,6 +258,19 @@ class Exchange(Request):
             self.caller.transport.write(
                 problems.render(refusal, route=route, head_only=self.method == "HEAD", close=self.close)
             )
+
+    def _show(self, page: Page) -> None:
+        """Answer with a page of the sidecar's own."""
+        self._error = page.refusal.code if page.refusal is not None else None
+        self.status = page.status
+        self._end_early()
+        if self.caller.transport is not None:
+            self.caller.transport.write(render(page, head_only=self.method == "HEAD", close=self.close))
+
+    def _end_early(self) -> None:
+        """The answer comes from here: a body that has not arrived is not waited for."""
+        if self.proxy.draining or not self.payload.is_eof():
+            self.close = True
 
     def _account(self) -> None:
         """A request is over."""

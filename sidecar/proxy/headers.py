@@ -7,7 +7,7 @@ spellings (bounded, since the spellings come from the network), a value is copie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 
 from sidecar.errors import BadRequest
@@ -25,23 +25,28 @@ class Field(IntEnum):
     PLAIN = 0
     ORIGIN = 1
     FETCH_SITE = 2
-    LAST_KEPT = 2
-    DROPPED = 3
-    HOST = 4
-    AUTHORIZATION = 5
-    CONNECTION = 6
-    CONTENT_LENGTH = 7
-    TRANSFER_ENCODING = 8
-    UPGRADE = 9
-    EXPECT = 10
-    SUBJECT = 11  # a configured subject or identity field, spelled as configured
-    SUBJECT_LOOKALIKE = 12  # the same with `_` and `-` mixed up
+    FETCH_MODE = 3
+    FETCH_DEST = 4
+    LAST_KEPT = 4
+    DROPPED = 5
+    HOST = 6
+    AUTHORIZATION = 7
+    CONNECTION = 8
+    CONTENT_LENGTH = 9
+    TRANSFER_ENCODING = 10
+    UPGRADE = 11
+    EXPECT = 12
+    SUBJECT = 13  # a configured subject or identity field, spelled as configured
+    SUBJECT_LOOKALIKE = 14  # the same with `_` and `-` mixed up
+    COOKIE = 15  # where people sign in; else it is plain
 
 
 _LAST_KEPT, _HOST = int(Field.LAST_KEPT), int(Field.HOST)  # an enum's attribute costs a call
 _REQUEST = {
     b"origin": Field.ORIGIN,
     b"sec-fetch-site": Field.FETCH_SITE,
+    b"sec-fetch-mode": Field.FETCH_MODE,
+    b"sec-fetch-dest": Field.FETCH_DEST,
     b"host": Field.HOST,
     b"authorization": Field.AUTHORIZATION,
     b"connection": Field.CONNECTION,
@@ -69,8 +74,16 @@ _NOT_BY_NAME = frozenset(
 class RequestFields:
     """The table of request field names for one configuration."""
 
-    def __init__(self, subject_fields: Iterable[str] = ()) -> None:
-        """`subject_fields`: names of the fields that carry subjects or the caller's identity."""
+    def __init__(
+        self,
+        subject_fields: Iterable[str] = (),
+        own_cookies: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """`subject_fields`: names of the fields that carry subjects or the caller's identity.
+
+        `own_cookies`: takes the sidecar's cookies out of a `Cookie` value; None when it has none.
+        """
+        self.without_own_cookies = own_cookies
         self._subjects = {name.lower().encode() for name in subject_fields} - {b"authorization"}
         self._alike = {folded(name) for name in self._subjects}
         self.known: dict[bytes, int] = {}  # what a field is, by every spelling seen so far
@@ -87,6 +100,8 @@ class RequestFields:
             return Field.SUBJECT
         if folded(name) in self._alike:
             return Field.SUBJECT_LOOKALIKE
+        if name == b"cookie" and self.without_own_cookies is not None:
+            return Field.COOKIE
         return _REQUEST.get(name, Field.PLAIN)
 
 
@@ -105,8 +120,13 @@ class RequestHead:
         "authorizations",
         "connection",
         "content_length",
+        "cookies",
         "expect",
+        "fetch_dest",
+        "fetch_mode",
         "fetch_site",
+        "fields",
+        "from_elsewhere",
         "host",
         "lines",
         "origins",
@@ -116,12 +136,17 @@ class RequestHead:
     )
 
     def __init__(self, fields: RequestFields, raw: RawHeaders) -> None:
+        self.fields = fields
         self.lines: list[bytes] = []
         self.authorizations: list[bytes] | None = None
         self.connection: bytes | None = None
         self.content_length: bytes | None = None
+        self.cookies: list[bytes] | None = None
         self.expect: bytes | None = None
+        self.fetch_dest: bytes | None = None
+        self.fetch_mode: bytes | None = None
         self.fetch_site: bytes | None = None
+        self.from_elsewhere = False  # somebody has followed a link on another site's page
         self.host: bytes | None = None
         self.origins: list[bytes] | None = None
         self.subjects: list[tuple[bytes, bytes]] | None = None  # lower-case name, value; lookalikes too
@@ -162,12 +187,25 @@ class RequestHead:
                 self.origins = [*(self.origins or ()), value]
             case Field.FETCH_SITE:
                 self.fetch_site = value if self.fetch_site is None else b"cross-site"
+            case Field.FETCH_MODE:
+                self.fetch_mode = value
+            case Field.FETCH_DEST:
+                self.fetch_dest = value
+            case Field.COOKIE:
+                self._take_cookies(name, value)
             case Field.TRANSFER_ENCODING:
                 self.transfer_encoding = value
             case Field.UPGRADE:
                 self.upgrade = value if self.upgrade is None else self.upgrade + b"," + value
             case Field.EXPECT:
                 self.expect = value if self.expect is None else self.expect + b"," + value
+
+    def _take_cookies(self, name: bytes, value: bytes) -> None:
+        assert self.fields.without_own_cookies is not None
+        self.cookies = [*(self.cookies or ()), value]
+        rest = self.fields.without_own_cookies(value)
+        if rest:
+            self.lines.append(b"%b: %b\r\n" % (name, rest))
 
     def _drop_named(self, connection: bytes) -> None:
         named = connection_names(connection)
@@ -184,6 +222,11 @@ class RequestHead:
         if awaits_continue:
             lines.append(b"Expect: 100-continue\r\n")
         return lines
+
+    @property
+    def navigates(self) -> bool:
+        """A browser opens a page (Fetch Metadata): not a frame in another page, not a script's request."""
+        return self.fetch_mode == b"navigate" and self.fetch_dest in (None, b"document")
 
     def wants_websocket(self) -> bool:
         """A WebSocket handshake (RFC 6455 section 4.1), as far as a proxy must look."""

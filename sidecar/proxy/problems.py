@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from sidecar.errors import Refusal, TokenRefused
+from sidecar.errors import LoginRequired, Refusal, TokenRefused
 
 CLOSE = b"Connection: close\r\n"
 
@@ -30,6 +30,8 @@ def document(refusal: Refusal, route: str | None) -> dict[str, str | int]:
         body["credential"] = refusal.credential
     if isinstance(refusal, TokenRefused) and refusal.oauth_error is not None:
         body["oauth_error"] = refusal.oauth_error
+    if isinstance(refusal, LoginRequired):
+        body["login_url"] = refusal.login_url
     return body
 
 

@@ -13,10 +13,11 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.digest import subject_digest
-from sidecar.errors import Overloaded
+from sidecar.errors import LoginRedirect, LoginRequired, OriginNotAllowed, Overloaded, Refusal
 from sidecar.proxy.body import NONE as NO_BODY
 from sidecar.proxy.body import Body
 from sidecar.proxy.headers import RequestHead
+from sidecar.proxy.page import Asked
 from sidecar.proxy.serving import Proxy, ServedRoute, Serving
 from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.token import Token
@@ -76,6 +77,8 @@ class Request:
             raise Overloaded("the sidecar serves as many requests as it may")
         wanted = serving.admission.check(self.method, message.version, head, message.path)
         self.route = route = serving.route_for(wanted.path, self.method)
+        if head.from_elsewhere and not route.links:
+            raise OriginNotAllowed("a link on another site's page leads here")
         self.keeper = route.keeper
         # RFC 9110 section 7.8: HTTP/1.0 cannot switch; a handshake with a body is no handshake.
         if self.caller.upgraded and self.method == "GET" and not self.http_1_0:
@@ -113,6 +116,29 @@ class Request:
             and not self.http_1_0
             and not self.payload.is_eof()
         )
+
+    def asked(self) -> Asked:
+        """The request, for a page of the sidecar's own."""
+        cookies = self._head.cookies if self._head is not None else None
+        return Asked(self.method, self.message.path.partition("?")[2], cookies or (), self._opens_page())
+
+    def for_people(self, refusal: Refusal) -> Refusal:
+        """Somebody who opens a page and is not signed in goes to the login page at once."""
+        if not isinstance(refusal, LoginRequired) or self.method == "POST" or not self._opens_page():
+            return refusal
+        path = self.message.path
+        assert refusal.credential is not None
+        return LoginRedirect(
+            refusal.detail, credential=refusal.credential, return_to=path if path[:1] == "/" else None
+        )
+
+    def _opens_page(self) -> bool:
+        head = self._head
+        if head is None or self.method not in ("GET", "HEAD", "POST"):
+            return False
+        if head.fetch_mode is not None:
+            return head.navigates
+        return "text/html" in self.message.headers.get("Accept", "")
 
     def head_bytes(self) -> bytes:
         """The head as it goes up, with the token at hand."""

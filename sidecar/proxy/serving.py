@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sidecar import logs
 from sidecar.clock import now
@@ -19,13 +19,20 @@ from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
 from sidecar.proxy.mapgap import Gap
 from sidecar.proxy.outbox import Outbox
+from sidecar.proxy.page import Asked, Page
 from sidecar.proxy.pool import Pool
 from sidecar.routing.routes import RouteTable
 from sidecar.tokens.keeper import Keeper
-from sidecar.tokens.store import Source
 
 # The subject of a request: at once where it can be read, else something to wait for (a key set to fetch).
 SubjectOf = Callable[[RequestHead], "str | Coroutine[Any, Any, str]"]
+PageOf = Callable[[Asked], "Coroutine[Any, Any, Page]"]
+
+
+class SubjectSource(Protocol):
+    """Where the token of a subject, or of a session, comes from."""
+
+    def keeper(self, subject: str) -> Keeper: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,10 @@ class ServedRoute:
     metrics: RouteMetrics
     credential: str | None = None  # None: forward without a token
     keeper: Keeper | None = None  # the one token of an application-level credential
-    source: Source | None = None  # where per-subject tokens come from
+    source: SubjectSource | None = None  # where per-subject tokens come from
     subject_of: SubjectOf | None = None
+    links: bool = True  # a link on another site's page may lead here, where people sign in
+    page: PageOf | None = None  # the sidecar answers itself
 
 
 @dataclass(frozen=True, slots=True)

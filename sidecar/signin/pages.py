@@ -1,0 +1,347 @@
+"""The pages under `/.auth`: login, callback, logout, session.
+
+Owns what each of them answers, and the cookies that go with it. What an authorization server may be believed is
+attempt.py's business, what a session is sessions.py's. Nothing of the network's words is shown, and no token is in any
+answer.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import parse_qs, quote, urlencode
+
+from cachetools import TTLCache
+
+from sidecar import logs
+from sidecar.clock import Clock
+from sidecar.config.schema import Credential
+from sidecar.config.values import SecretFrom
+from sidecar.errors import (
+    LoginDenied,
+    LoginFailed,
+    Refusal,
+    TokenRefused,
+    TokenUnavailable,
+)
+from sidecar.oauth.answer import Failure
+from sidecar.proxy.page import JSON, Asked, Page
+from sidecar.signin import attempt as attempts
+from sidecar.signin import claims as claim
+from sidecar.signin import cookies, html
+from sidecar.signin.attempt import Attempt
+from sidecar.signin.keeper import SessionKeeper
+from sidecar.signin.seal import Seal
+from sidecar.signin.sessions import Sessions, SessionSource
+
+_ATTEMPTS_AT_ONCE: Final = 5  # in one browser: tabs that were opened and left
+_USED_STATES: Final = 100_000
+_PURPOSE: Final = b"login "
+
+# What people are told, by how a sign-in ended: title, sentences, the error it is.
+_SAID: Final[Mapping[str, tuple[str, tuple[str, ...], type[Refusal]]]] = {
+    "denied": (
+        "You have not been signed in",
+        ("Access was not allowed. If you have changed your mind, you can sign in again.",),
+        LoginDenied,
+    ),
+    "forged": (
+        "This sign-in cannot be completed",
+        (
+            "It was begun in another browser or window, was used already, or the link is not genuine.",
+            "Nothing has been changed. Please begin again.",
+        ),
+        LoginFailed,
+    ),
+    "expired": (
+        "Signing in took too long",
+        ("For your safety a sign-in has to be finished within a few minutes. Please begin again.",),
+        LoginFailed,
+    ),
+    "failed": (
+        "Signing in did not work",
+        ("The sign-in service answered with an error. Please try again.",),
+        LoginFailed,
+    ),
+    "refused": (
+        "Signing in did not work",
+        (
+            "The sign-in service does not accept this application.",
+            "Trying again will not help; please tell whoever looks after it.",
+        ),
+        TokenRefused,
+    ),
+    "unavailable": (
+        "Signing in is not possible at the moment",
+        ("The sign-in service does not answer. Please try again in a minute.",),
+        TokenUnavailable,
+    ),
+}
+
+
+class LoginEvents(Protocol):
+    """Told how sign-ins end. `outcome` is a metric label."""
+
+    def login(self, credential: str, outcome: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One credential of people who sign in, bound."""
+
+    name: str
+    credential: Credential
+    client_id: str | SecretFrom
+    source: SessionSource
+    local: str | None = (
+        None  # where the sign-in of the person at this machine serves requests without a session
+    )
+
+    @property
+    def secure(self) -> bool:
+        return self.credential.redirect_url is not None and self.credential.redirect_url.scheme == "https"
+
+    @property
+    def cookie(self) -> str:
+        return cookies.session_name(self.name, secure=self.secure)
+
+    @property
+    def login_url(self) -> str:
+        return f"/.auth/login?{urlencode({'credential': self.name})}"
+
+
+class SignIn:
+    """The pages, for all credentials of people of one configuration."""
+
+    def __init__(self, sessions: Sessions, seal: Seal, clock: Clock, events: LoginEvents) -> None:
+        self.people: dict[str, Person] = {}
+        self._sessions = sessions
+        self._seal = seal
+        self._clock = clock
+        self._events = events
+        self._used: TTLCache[str, bool] = TTLCache(_USED_STATES, attempts.LIFETIME, timer=clock.now)
+
+    def serve(self, people: Sequence[Person]) -> None:
+        """From now on these, all there are in the configuration."""
+        self.people = {person.name: person for person in people}
+        self._sessions.hold([person.source for person in people])
+
+    # -- login -----------------------------------------------------------------------------------------------------
+
+    async def login(self, asked: Asked) -> Page:
+        """`GET /.auth/login?credential=NAME&return_to=PATH`: to the authorization server."""
+        wanted = _query(asked)
+        person = self._named(wanted.get("credential"))
+        if person is None:
+            return _refused("There is no such way to sign in", "Please check the link.")
+        try:
+            return_to = attempts.return_path(_only(wanted.get("return_to")))
+        except ValueError:
+            return _refused(
+                "This link leads somewhere else",
+                "After signing in it would have left this site. Nothing was done.",
+            )
+        begun = attempts.begin(person.name, return_to, self._clock.wall(), secrets.token_urlsafe)
+        try:
+            client_id = _client_id(person)
+        except (OSError, ValueError):
+            return self._ended(person, "refused", return_to)
+        url = attempts.authorization_url(person.credential, client_id, person.source.recipe.scopes, begun)
+        secure = person.secure
+        sealed = self._seal.seal_text(_PURPOSE + begun.tag.encode(), begun.dump())
+        stale = cookies.login_names(asked.cookies, secure=secure)[: -_ATTEMPTS_AT_ONCE + 1]
+        fields = [
+            ("Location", url),
+            cookies.set_cookie(
+                cookies.login_name(begun.tag, secure=secure),
+                sealed,
+                secure=secure,
+                max_age=int(attempts.LIFETIME),
+            ),
+            *(cookies.clear_cookie(name, secure=secure) for name in stale),
+        ]
+        return Page(303, fields)
+
+    # -- callback ----------------------------------------------------------------------------------------------------
+
+    async def callback(self, asked: Asked) -> Page:
+        """`GET /.auth/callback`: back from the authorization server, with a code or without."""
+        begun = self._attempt(asked)
+        if begun is None or (person := self.people.get(begun.credential)) is None:
+            return self._ended(None, "forged", "/")
+        gone = [
+            cookies.clear_cookie(cookies.login_name(begun.tag, secure=person.secure), secure=person.secure)
+        ]
+        credential = person.credential
+        try:
+            code = attempts.code_of(asked.query, begun, credential.issuer, self._clock.wall())
+            if begun.state in self._used:
+                raise attempts.Refused("forged", "the answer was used already")
+        except attempts.Refused as refused:
+            return self._ended(person, refused.outcome, begun.return_to, gone)
+        self._used[begun.state] = True
+        result = await person.source.sign_in(code, begun.verifier)
+        if isinstance(result, Failure):
+            return self._ended(person, _outcome(result), begun.return_to, gone)
+        issued, asked_at = result
+        try:
+            if issued.id_token is not None:
+                openid = "openid" in person.source.recipe.scopes
+                claim.check_id_token(
+                    issued.id_token, _client_id(person), begun.nonce if openid else None, credential.issuer
+                )
+        except (claim.WrongIdentity, OSError, ValueError):
+            return self._ended(person, "forged", begun.return_to, gone)
+        for before in await self._sessions_of(asked, [person]):
+            self._sessions.end(
+                before, "replaced"
+            )  # never two sessions of one browser, nor one that was planted
+        value = await person.source.begin(issued, asked_at, claim.shown(issued.id_token, issued.value))
+        self._events.login(person.name, "ok")
+        cookie = cookies.set_cookie(person.cookie, value, secure=person.secure)
+        return Page(303, [("Location", begun.return_to), cookie, *gone])
+
+    def _attempt(self, asked: Asked) -> Attempt | None:
+        """The attempt that this answer is for, if this browser has begun it."""
+        tag = (attempts.state_of(asked.query) or "")[: attempts.TAG]
+        if not tag.isascii():
+            return None
+        for secure in (True, False):
+            sealed = cookies.value_of(asked.cookies, cookies.login_name(tag, secure=secure))
+            raw = None if sealed is None else self._seal.open_text(_PURPOSE + tag.encode(), sealed)
+            if raw is not None:
+                return Attempt.load(raw)
+        return None
+
+    # -- logout and session --------------------------------------------------------------------------------------------
+
+    async def logout(self, asked: Asked) -> Page:
+        """`POST /.auth/logout`: the end of the session here, and on the way at the authorization server."""
+        people = self._asked_for(asked)
+        for keeper in await self._sessions_of(asked, people):
+            self._sessions.end(keeper, "logout")
+        gone = [cookies.clear_cookie(person.cookie, secure=person.secure) for person in people]
+        then = next(filter(None, map(self._after_logout, people)), "/")
+        if asked.html:
+            return Page(303, [("Location", then), *gone])
+        return Page(200, gone, _json({"signed_in": False, "continue_at": then}), JSON)
+
+    async def session(self, asked: Asked) -> Page:
+        """`GET /.auth/session`: for a page's script, who is signed in and for how long. Does not count as use."""
+        people = self._asked_for(asked)
+        found = {keeper.recipe.name: keeper for keeper in await self._sessions_of(asked, people)}
+        known = {person.name: self._state(person, found.get(person.name)) for person in people}
+        first = next((name for name in known if name in found), next(iter(known), None))
+        body: dict[str, object] = dict(known[first]) if first is not None else {"signed_in": False}
+        if len(known) > 1:
+            body["credentials"] = known
+        return Page(200, (), _json(body), JSON)
+
+    def _state(self, person: Person, keeper: SessionKeeper | None) -> dict[str, object]:
+        state: dict[str, object] = {
+            "signed_in": keeper is not None,
+            "credential": person.name,
+            "login_url": person.login_url,
+            "logout_url": "/.auth/logout",
+        }
+        if keeper is not None:
+            now = self._clock.now()
+            state["expires_in"] = max(int(keeper.ends_at - now), 0)
+            state["idle_expires_in"] = max(int(keeper.over_at - now), 0)
+            state["claims"] = dict(keeper.session.claims)
+        return state
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def _named(self, names: list[str] | None) -> Person | None:
+        """The credential that is named; the only one there is when none is."""
+        if names is None and len(self.people) == 1:
+            return next(iter(self.people.values()))
+        return self.people.get(_only(names) or "")
+
+    def _asked_for(self, asked: Asked) -> list[Person]:
+        names = _query(asked).get("credential")
+        if names is None:
+            return list(self.people.values())
+        person = self._named(names)
+        return [] if person is None else [person]
+
+    async def _sessions_of(self, asked: Asked, people: Sequence[Person]) -> list[SessionKeeper]:
+        found = []
+        for person in people:
+            value = cookies.value_of(asked.cookies, person.cookie)
+            keeper = None if value is None else await person.source.load(value)
+            if keeper is not None:
+                found.append(keeper)
+        return found
+
+    @staticmethod
+    def _after_logout(person: Person) -> str | None:
+        credential = person.credential
+        if credential.logout_url is None:
+            return credential.post_logout_redirect_url
+        try:
+            fields = {"client_id": _client_id(person)}
+        except (OSError, ValueError):
+            fields = {}
+        # No id_token_hint: it would be a token in the browser's hands (OpenID Connect RP-Initiated Logout section 2).
+        if credential.post_logout_redirect_url is not None:
+            fields["post_logout_redirect_uri"] = credential.post_logout_redirect_url
+        return f"{credential.logout_url}?{urlencode(fields, quote_via=quote, safe='')}"
+
+    def _ended(
+        self, person: Person | None, outcome: str, return_to: str, fields: Sequence[tuple[str, str]] = ()
+    ) -> Page:
+        """A sign-in that ended without a session."""
+        name = person.name if person is not None else None
+        if name is not None:
+            self._events.login(name, outcome)
+        logs.get("sessions").warning("login_failed", credential=name, outcome=outcome)
+        title, sentences, refusal = _SAID[outcome]
+        again = None
+        if person is not None and outcome != "refused":
+            query = urlencode({"credential": person.name, "return_to": return_to})
+            again = ("Sign in", f"/.auth/login?{query}")
+        elif person is None and len(self.people) == 1:
+            again = ("Sign in", next(iter(self.people.values())).login_url)
+        body = html.page(title, sentences, again, refusal.code)
+        return Page(refusal.status, [html.POLICY, *fields], body, refusal=refusal)
+
+
+def _refused(title: str, sentence: str) -> Page:
+    return Page(
+        LoginFailed.status,
+        [html.POLICY],
+        html.page(title, [sentence], None, LoginFailed.code),
+        refusal=LoginFailed,
+    )
+
+
+def _outcome(failure: Failure) -> str:
+    if failure.reason == "invalid_grant":
+        return "expired"  # the code was: it lives for a minute or so
+    return "refused" if failure.outcome == "refused" else "unavailable"
+
+
+def _client_id(person: Person) -> str:
+    """Raises OSError, ValueError while the file it stands in cannot be read."""
+    found = person.client_id
+    return found.read().reveal() if isinstance(found, SecretFrom) else found
+
+
+def _query(asked: Asked) -> dict[str, list[str]]:
+    try:
+        return parse_qs(asked.query, max_num_fields=16)
+    except ValueError:
+        return {}
+
+
+def _only(values: list[str] | None) -> str | None:
+    return values[0] if values is not None and len(values) == 1 else None
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body).encode() + b"\n"

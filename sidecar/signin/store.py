@@ -1,0 +1,82 @@
+"""Where sessions are kept beyond the process: what every store can do, and the one that keeps nothing.
+
+Owns the protocol. The order of a refresh is its point: `begin` before the authorization server hears of it, `save`
+before the new token is used, so that whoever finds a record knows whether its refresh token may be dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sidecar.config.sessions import Sessions
+from sidecar.signin.session import Session
+
+
+class Busy:
+    """Another process is refreshing this session."""
+
+
+class Store(Protocol):
+    """Keeps sessions. A store that fails raises OSError; what it has lost is None."""
+
+    keeps: bool  # whether anything outlives the process
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def find(self, digest: bytes) -> Session | None:
+        """The session as it was saved last."""
+        ...
+
+    async def begin(self, session: Session, wall: float, lease: float) -> Session | Busy | None:
+        """A refresh begins. The session as it is now: with a higher `generation`, somebody else has refreshed it.
+
+        Busy: somebody else is at it, and began less than `lease` seconds ago. None: the session is gone.
+        """
+        ...
+
+    async def save(self, session: Session) -> None:
+        """A new session, or one that has been refreshed."""
+        ...
+
+    async def give_up(self, session: Session) -> None:
+        """A refresh has failed without the refresh token being used up."""
+        ...
+
+    async def touch(self, used: Sequence[tuple[bytes, float]]) -> None:
+        """When sessions were used last."""
+        ...
+
+    async def remove(self, digest: bytes) -> None: ...
+
+    async def clean(self, wall: float, settings: Sessions) -> None:
+        """Forget what is over, and the least recently used of too many."""
+        ...
+
+
+class Memory:
+    """Keeps nothing: sessions live in the process alone."""
+
+    keeps = False
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def find(self, digest: bytes) -> Session | None:
+        return None
+
+    async def begin(self, session: Session, wall: float, lease: float) -> Session | Busy | None:
+        return session
+
+    async def save(self, session: Session) -> None: ...
+
+    async def give_up(self, session: Session) -> None: ...
+
+    async def touch(self, used: Sequence[tuple[bytes, float]]) -> None: ...
+
+    async def remove(self, digest: bytes) -> None: ...
+
+    async def clean(self, wall: float, settings: Sessions) -> None: ...
