@@ -13,6 +13,9 @@ from tests.battery.fixtures import FAILED, _frozen, capfd, case
 
 __all__ = ["_frozen", "capfd", "case"]  # fixtures
 
+# Whoever runs these tests may have signed in with `auth-sidecar login`; no sidecar here may find that.
+os.environ["XDG_STATE_HOME"] = "/nonexistent"
+
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     if os.environ.get("TEST_LOOP") == "asyncio":

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from sidecar import __version__
-from sidecar.cli import making, output, webhook
+from sidecar.cli import making, output, signing, webhook
 from sidecar.cli.group import InOrder
 from sidecar.config.loading import Loaded, load
 from sidecar.errors import ConfigError
@@ -210,6 +210,7 @@ def run(config: Path) -> None:
     process.serve(config, loaded)
 
 
+cli.add_command(signing.login)
 cli.add_command(webhook.webhook)
 
 
