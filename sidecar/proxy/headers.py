@@ -38,15 +38,13 @@ class Field(IntEnum):
     EXPECT = 12
     SUBJECT = 13  # a configured subject or identity field, spelled as configured
     SUBJECT_LOOKALIKE = 14  # the same with `_` and `-` mixed up
-    COOKIE = 15  # where people sign in; else it is plain
+    COOKIE = 15
 
 
 _LAST_KEPT, _HOST = int(Field.LAST_KEPT), int(Field.HOST)  # an enum's attribute costs a call
 _REQUEST = {
     b"origin": Field.ORIGIN,
     b"sec-fetch-site": Field.FETCH_SITE,
-    b"sec-fetch-mode": Field.FETCH_MODE,
-    b"sec-fetch-dest": Field.FETCH_DEST,
     b"host": Field.HOST,
     b"authorization": Field.AUTHORIZATION,
     b"connection": Field.CONNECTION,
@@ -63,6 +61,12 @@ _REQUEST = {
     b"trailer": Field.DROPPED,
     b"http2-settings": Field.DROPPED,
     ERROR_FIELD.lower(): Field.DROPPED,
+}
+# Where nobody signs in these are plain: every browser sends them with every request, and looking costs time.
+_OF_PEOPLE = {
+    b"cookie": Field.COOKIE,
+    b"sec-fetch-mode": Field.FETCH_MODE,
+    b"sec-fetch-dest": Field.FETCH_DEST,
 }
 
 # Named in `Connection`, these do not become hop-by-hop: what guards the exchange cannot be taken off by it.
@@ -100,8 +104,8 @@ class RequestFields:
             return Field.SUBJECT
         if folded(name) in self._alike:
             return Field.SUBJECT_LOOKALIKE
-        if name == b"cookie" and self.without_own_cookies is not None:
-            return Field.COOKIE
+        if name in _OF_PEOPLE:
+            return _OF_PEOPLE[name] if self.without_own_cookies is not None else Field.PLAIN
         return _REQUEST.get(name, Field.PLAIN)
 
 
