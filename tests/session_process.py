@@ -144,3 +144,9 @@ async def process(
 
 def kept(path: Path, key: Secret = KEY) -> SqliteStore:
     return SqliteStore(path, Seal(key))
+
+
+def kill(one: Process) -> None:
+    """Whatever it is doing is never done."""
+    for task in one.sessions._fetches._tasks:
+        task.cancel()

@@ -17,7 +17,7 @@ from sidecar.signin.sessions import SessionSource
 from sidecar.tokens.recipe import recipe
 from tests.fake_clock import FakeClock, settle
 from tests.harness import until
-from tests.session_process import CLAIMS, USER, RotatingServer, kept, moving, process, text
+from tests.session_process import CLAIMS, USER, RotatingServer, kept, kill, moving, process, text
 from tests.token_script import CLIENT, DOWN, credential, refused, token
 
 # -- one session, in memory ----------------------------------------------------------------------------------------
@@ -404,6 +404,7 @@ async def test_a_crash_between_rotation_and_storage_is_noticed(
         await clock.passes(51)
         await until(lambda: server.refreshes == 1, "the rotation")
         await settle()
+        kill(first)
     async with process(server, clock, kept(path)) as second:
         keeper = await second.source.load(cookie)
         assert keeper is not None
@@ -424,6 +425,7 @@ async def test_a_crash_before_the_server_heard_of_it_costs_nothing(path: Path) -
         first.endpoint.gate.clear()
         await clock.passes(51)
         await until(lambda: first.endpoint.under_way == 1, "the request")
+        kill(first)
     async with process(server, clock, kept(path)) as second:
         keeper = await second.source.load(cookie)
         assert keeper is not None

@@ -36,13 +36,16 @@ _DEAD = "invalid_grant"
 class SessionKeeper(Keeper):
     """Keeps the token of one session."""
 
-    __slots__ = ("_sessions", "over", "session")
+    __slots__ = ("_began", "_sessions", "over", "session", "stored")
 
     def __init__(self, shared: Shared, recipe: Recipe, session: Session, sessions: Sessions) -> None:
         super().__init__(shared, recipe, session.digest, None)
         self._sessions = sessions
         self.session = session
         self.over = False
+        self.stored = True  # or it could not be written, and is nowhere but here
+        # From here on only the monotonic clock counts: setting the wall clock ends nobody's session.
+        self._began = self._moment(session.created)
         self.last_used = self._moment(session.used)
         # Its token may have run out while nobody was here: then the next request asks for another one.
         self._accept(session.grant.issued(), self._moment(session.grant.asked_at))
@@ -51,13 +54,17 @@ class SessionKeeper(Keeper):
     @property
     def used(self) -> float:
         """When it was used last, wall clock."""
-        clock = self._shared.clock
-        return clock.wall() - (clock.now() - self.last_used)
+        return self._wall(self.last_used)
+
+    @property
+    def created(self) -> float:
+        """When somebody signed in, by the wall clock as it is now."""
+        return self._wall(self._began)
 
     @property
     def ends_at(self) -> float:
         """When it is over, used or not; monotonic."""
-        return self._moment(self.session.ends_at(self._sessions.settings))
+        return self._began + self._sessions.settings.max_lifetime
 
     @property
     def over_at(self) -> float:
@@ -68,6 +75,9 @@ class SessionKeeper(Keeper):
 
     def reject(self, token: Token) -> bool:
         """As for every token; without a refresh token the session ends with it."""
+        if self.over:  # `get()` says so; nothing is asked for
+            self.token = None
+            return True
         if self.session.grant.refresh is None and token is self.token:
             self.token = None
             self._end("rejected")
@@ -79,6 +89,8 @@ class SessionKeeper(Keeper):
     async def _ask(self, wish: Wish, trigger: Trigger) -> tuple[Issued | Failure, float]:
         shared, sessions = self._shared, self._sessions
         found = await sessions.begin(self)
+        if self._ended():  # somebody has signed out meanwhile
+            return _GONE, shared.clock.now()
         if found is None or found.grant.refresh is None:
             return self._lost("gone"), shared.clock.now()
         if found.generation > self.session.generation:
@@ -93,10 +105,14 @@ class SessionKeeper(Keeper):
             latest = await sessions.latest(self)
             if latest is not None and latest.generation > found.generation:
                 return self._taken_over(latest)
+            sessions.events.refreshed(self.recipe.name, result.outcome)
             return self._lost("interrupted" if found.refreshing is not None else "refused", result), asked_at
         else:
             await sessions.failed(self, result)
-        return result, asked_at
+        return _GONE if self._ended() else result, asked_at
+
+    def _ended(self) -> bool:
+        return self.over
 
     def _taken_over(self, found: Session) -> tuple[Issued, float]:
         """Another process has refreshed it in the meantime: its tokens are ours, too."""

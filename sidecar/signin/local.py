@@ -116,6 +116,9 @@ class Beside:
     async def begin(self, session: Session, wall: float, lease: float) -> Session | Busy | None:
         return await self._of(session.digest).begin(session, wall, lease)
 
+    async def add(self, session: Session) -> None:
+        await self._of(session.digest).add(session)
+
     async def save(self, session: Session) -> None:
         await self._of(session.digest).save(session)
 
@@ -125,8 +128,15 @@ class Beside:
     async def touch(self, used: Sequence[tuple[bytes, float]]) -> None:
         await self._usual.touch([one for one in used if one[0] not in self._digests])
 
+    async def correct(self, sessions: Sequence[Session]) -> None:
+        await self._usual.correct([one for one in sessions if one.digest not in self._digests])
+        await self._local.correct([one for one in sessions if one.digest in self._digests])
+
     async def remove(self, digest: bytes) -> None:
         await self._of(digest).remove(digest)
+
+    async def expire(self, digest: bytes, before: float) -> bool:
+        return await self._of(digest).expire(digest, before)
 
     async def clean(self, wall: float, settings: Sessions) -> None:
         await self._usual.clean(wall, settings)

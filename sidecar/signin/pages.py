@@ -196,9 +196,8 @@ class SignIn:
         except (claim.WrongIdentity, OSError, ValueError):
             return self._ended(person, "forged", begun.return_to, gone)
         for before in await self._sessions_of(asked, [person]):
-            self._sessions.end(
-                before, "replaced"
-            )  # never two sessions of one browser, nor one that was planted
+            # never two sessions of one browser, nor one that was planted
+            await self._sessions.sign_out(before, "replaced")
         value = await person.source.begin(issued, asked_at, claim.shown(issued.id_token, issued.value))
         self._events.login(person.name, "ok")
         cookie = cookies.set_cookie(person.cookie, value, secure=person.secure)
@@ -222,7 +221,7 @@ class SignIn:
         """`POST /.auth/logout`: the end of the session here, and on the way at the authorization server."""
         people = self._asked_for(asked)
         for keeper in await self._sessions_of(asked, people):
-            self._sessions.end(keeper, "logout")
+            await self._sessions.sign_out(keeper, "logout")
         gone = [cookies.clear_cookie(person.cookie, secure=person.secure) for person in people]
         then = next(filter(None, map(self._after_logout, people)), "/")
         if asked.html:

@@ -59,6 +59,7 @@ class Session:
 
     digest: bytes  # of the cookie
     credential: str
+    server: str  # whose tokens these are: the token endpoint, and nobody else gets the refresh token
     created: float
     used: float
     claims: Mapping[str, str] = field(repr=False)
@@ -86,6 +87,9 @@ def dump(session: Session) -> bytes:
     grant = session.grant
     return json.dumps(
         {
+            "credential": session.credential,
+            "server": session.server,
+            "created": session.created,
             "claims": dict(session.claims),
             "access": grant.access.reveal(),
             "refresh": None if grant.refresh is None else grant.refresh.reveal(),
@@ -97,8 +101,8 @@ def dump(session: Session) -> bytes:
     ).encode()
 
 
-def load(raw: bytes) -> tuple[Mapping[str, str], Grant, bool]:
-    """The reverse, for what only the sidecar itself can have written: claims, grant, whether it is lasting."""
+def load(raw: bytes, digest: bytes, used: float, generation: int, refreshing: float | None) -> Session:
+    """The reverse. Raises KeyError, TypeError, ValueError when another version of the sidecar has written it."""
     found: dict[str, Any] = json.loads(raw)
     refresh, scopes = found["refresh"], found["scopes"]
     grant = Grant(
@@ -108,4 +112,15 @@ def load(raw: bytes) -> tuple[Mapping[str, str], Grant, bool]:
         found["lifetime"],
         None if scopes is None else frozenset(scopes),
     )
-    return found["claims"], grant, found["lasting"]
+    return Session(
+        digest,
+        found["credential"],
+        found["server"],
+        found["created"],
+        used,
+        found["claims"],
+        grant,
+        generation,
+        refreshing,
+        found["lasting"],
+    )

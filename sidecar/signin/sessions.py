@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -33,6 +34,8 @@ from sidecar.tokens.view import TokenEvents, TokenView
 
 _SAVE_USE_EVERY: Final = 60.0  # seconds between two looks at which sessions were used
 _LOOK_EVERY: Final = 0.1  # seconds between two looks at another process's refresh
+_FINISH: Final = 5.0  # seconds for refreshes under way when the process ends
+_JUMP: Final = 1.0  # seconds; the wall clock was set, rather than drifted
 # An authorization server heard of the refresh token, and it may be used up, unless it has said what this says.
 _UNTOUCHED: Final = frozenset({"refused", "throttled"})
 
@@ -99,6 +102,8 @@ class Sessions:
         self._store = store
         self._fetches = Fetches()
         self._saving: Timer | None = None
+        self._unremoved: set[bytes] = set()  # over, and the store could not be told yet
+        self._offset = clock.wall() - clock.now()
         self._keepers: OrderedDict[bytes, SessionKeeper] = OrderedDict()  # least recently used first
         self._shared = Shared(
             clock, endpoint, token_events, refresh, tokens, draw=random.random, forget=self._forget
@@ -122,6 +127,8 @@ class Sessions:
             self._saving.cancel()
         for keeper in self._keepers.values():
             keeper.release()
+        if self._store.keeps:
+            await self._fetches.finish(_FINISH)  # else a refresh token is used up, and the new one lost
         await self._fetches.__aexit__(kind, error, traceback)
         await self._save_use()
         await self._store.close()
@@ -171,27 +178,43 @@ class Sessions:
         session = Session(
             digest_of(cookie),
             recipe.name,
+            str(recipe.credential.token_url),
             wall,
             wall,
             claims,
             Grant.of(issued, asked_at),
             lasting=given is not None,
         )
-        await self._keep(session)
-        self._live(recipe, session)
+        stored = await self._written(self._store.add(session))
+        self._live(recipe, session).stored = stored
         self._evict()
         return cookie
 
     def end(self, keeper: SessionKeeper, reason: str) -> None:
         """It is over, for whatever reason: its cookie leads nowhere."""
-        keeper.over = True
-        keeper.release()
-        if self._keepers.get(keeper.key) is keeper:
-            del self._keepers[keeper.key]
-            self.events.ended(keeper.recipe.name, reason)
-            logs.get("sessions").info("session_ended", credential=keeper.recipe.name, reason=reason)
+        if self._let_go(keeper):
+            self._ended(keeper, reason)
         if self._shared.spawn is not None and self._store.keeps:
             self._shared.spawn(self._remove(keeper.key))
+
+    async def sign_out(self, keeper: SessionKeeper, reason: str) -> None:
+        """The same, done to the end: what nobody has any more must not come back with the next process."""
+        if self._let_go(keeper):
+            self._ended(keeper, reason)
+        await self._remove(keeper.key)
+
+    def _let_go(self, keeper: SessionKeeper) -> bool:
+        """Keep it here no longer. Whether it was."""
+        keeper.over = True
+        keeper.release()
+        found = self._keepers.get(keeper.key) is keeper
+        if found:
+            del self._keepers[keeper.key]
+        return found
+
+    def _ended(self, keeper: SessionKeeper, reason: str) -> None:
+        self.events.ended(keeper.recipe.name, reason)
+        logs.get("sessions").info("session_ended", credential=keeper.recipe.name, reason=reason)
 
     # -- finding ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +237,9 @@ class Sessions:
         except OSError as error:
             self._store_failed(error)
             return None
-        if session is None or session.credential != recipe.name:
+        if session is None or session.credential != recipe.name or digest in self._unremoved:
+            return None
+        if session.server != str(recipe.credential.token_url):  # the configuration has moved on
             return None
         if session.over_at(self.settings) <= self._shared.clock.wall():
             await self._remove(digest)
@@ -236,7 +261,23 @@ class Sessions:
     def _forget(self, keeper: Keeper) -> None:
         """Nobody has used it for too long, or it has lived too long."""
         assert isinstance(keeper, SessionKeeper)
-        self.end(keeper, "lifetime" if self._shared.clock.now() >= keeper.ends_at else "idle")
+        if self._shared.clock.now() >= keeper.ends_at:
+            self.end(keeper, "lifetime")
+        elif not self._store.keeps:
+            self.end(keeper, "idle")
+        elif self._let_go(keeper) and self._shared.spawn is not None:
+            self._shared.spawn(self._expire(keeper))
+
+    async def _expire(self, keeper: SessionKeeper) -> None:
+        """Nobody has used it here; perhaps somebody has in another process, and then it lives on there."""
+        before = self._shared.clock.wall() - self.settings.idle_timeout
+        try:
+            gone = await self._store.expire(keeper.key, before)
+        except OSError as error:
+            self._store_failed(error)
+            gone = True
+        if gone:
+            self._ended(keeper, "idle")
 
     # -- refreshing, for keepers -----------------------------------------------------------------------------------
 
@@ -249,7 +290,7 @@ class Sessions:
         except OSError as error:
             self._store_failed(error)  # what this process knows is all there is
             return keeper.session
-        return found
+        return keeper.session if found is None and not keeper.stored else found
 
     async def _pause(self, seconds: float) -> None:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -261,7 +302,10 @@ class Sessions:
 
     async def renewed(self, keeper: SessionKeeper) -> None:
         self.events.refreshed(keeper.recipe.name, "ok")
-        await self._keep(keeper.session)
+        if keeper.stored:
+            await self._written(self._store.save(keeper.session))
+        elif not keeper.over:
+            keeper.stored = await self._written(self._store.add(keeper.session))
 
     async def failed(self, keeper: SessionKeeper, failure: Failure) -> None:
         self.events.refreshed(keeper.recipe.name, failure.outcome)
@@ -280,17 +324,19 @@ class Sessions:
 
     # -- the store -------------------------------------------------------------------------------------------------
 
-    async def _keep(self, session: Session) -> None:
+    async def _written(self, writing: Awaitable[None]) -> bool:
         try:
-            await self._store.save(session)
+            await writing
         except OSError as error:
             self._store_failed(error)  # it lives on in this process
+            return False
+        return True
 
     async def _remove(self, digest: bytes) -> None:
-        try:
-            await self._store.remove(digest)
-        except OSError as error:
-            self._store_failed(error)
+        if await self._written(self._store.remove(digest)):
+            self._unremoved.discard(digest)
+        else:
+            self._unremoved.add(digest)
 
     def _save_later(self) -> None:
         self._saving = self._shared.clock.call_later(_SAVE_USE_EVERY, self._save_now)
@@ -303,10 +349,20 @@ class Sessions:
     async def _save_use(self) -> None:
         if not self._store.keeps:
             return
-        settings, wall = self.settings, self._shared.clock.wall()
+        for digest in list(self._unremoved):
+            await self._remove(digest)
+        clock, keepers = self._shared.clock, list(self._keepers.values())
+        before, self._offset = self._offset, clock.wall() - clock.now()
         try:
-            await self._store.touch([(keeper.key, keeper.used) for keeper in self._keepers.values()])
-            await self._store.clean(wall, settings)
+            if abs(self._offset - before) > _JUMP:
+                # The clock was set: by it, what is kept is older or younger than it is. Only those who have a session
+                # in memory know better, and another process has to have its turn before anything is cleaned away.
+                for keeper in keepers:
+                    keeper.session = replace(keeper.session, created=keeper.created)
+                await self._store.correct([replace(k.session, used=k.used) for k in keepers])
+            else:
+                await self._store.touch([(keeper.key, keeper.used) for keeper in keepers])
+                await self._store.clean(clock.wall(), self.settings)
         except OSError as error:
             self._store_failed(error)
 

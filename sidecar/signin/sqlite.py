@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -28,11 +29,12 @@ _BUSY: Final = 5.0  # seconds to wait for another process's transaction
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS sessions (
     digest BLOB PRIMARY KEY, credential TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
-    generation INTEGER NOT NULL, refreshing REAL, refresher TEXT, sealed BLOB NOT NULL
+    generation INTEGER NOT NULL, refreshing REAL, refresher TEXT, lasting INTEGER NOT NULL, sealed BLOB NOT NULL
 ) WITHOUT ROWID
 """
-_COLUMNS: Final = "digest, credential, created, used, generation, refreshing, sealed"
-_Row = tuple[bytes, str, float, float, int, "float | None", bytes]
+# The others are for SQL alone: what they say is sealed, too, and believed from there.
+_READ: Final = "digest, used, generation, refreshing, sealed"
+_Row = tuple[bytes, float, int, "float | None", bytes]
 
 
 class SqliteStore:
@@ -48,7 +50,11 @@ class SqliteStore:
         self._base: sqlite3.Connection
 
     async def open(self) -> None:
-        await self._run(self._connect)
+        try:
+            await self._run(self._connect)
+        except BaseException:
+            self._thread.shutdown()
+            raise
 
     async def close(self) -> None:
         await self._run(lambda: self._base.close())
@@ -60,8 +66,23 @@ class SqliteStore:
     async def begin(self, session: Session, wall: float, lease: float) -> Session | Busy | None:
         return await self._run(lambda: self._claim(session, wall, lease))
 
+    async def add(self, session: Session) -> None:
+        await self._do(
+            "INSERT OR REPLACE INTO sessions"
+            " (digest, credential, created, used, generation, lasting, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(session.digest, session.credential, session.created, session.used, session.generation),
+                *(session.lasting, self._sealed(session)),
+            ),
+        )
+
     async def save(self, session: Session) -> None:
-        await self._run(lambda: self._save(session))
+        # Not there: it was ended meanwhile. Newer: another process was faster.
+        await self._do(
+            "UPDATE sessions SET generation = ?1, refreshing = NULL, sealed = ?2"
+            " WHERE digest = ?3 AND generation < ?1",
+            (session.generation, self._sealed(session), session.digest),
+        )
 
     async def give_up(self, session: Session) -> None:
         await self._do(
@@ -70,21 +91,29 @@ class SqliteStore:
         )
 
     async def touch(self, used: Sequence[tuple[bytes, float]]) -> None:
-        def write() -> None:
-            with self._transaction() as base:
-                base.executemany(
-                    "UPDATE sessions SET used = max(used, ?2) WHERE digest = ?1",
-                    used,
-                )
+        await self._do_all("UPDATE sessions SET used = max(used, ?2) WHERE digest = ?1", used)
 
-        await self._run(write)
+    async def correct(self, sessions: Sequence[Session]) -> None:
+        await self._do_all(
+            "UPDATE sessions SET created = ?, used = ?, sealed = ? WHERE digest = ? AND generation = ?",
+            [(s.created, s.used, self._sealed(s), s.digest, s.generation) for s in sessions],
+        )
 
     async def remove(self, digest: bytes) -> None:
         await self._do("DELETE FROM sessions WHERE digest = ?", (digest,))
 
+    async def expire(self, digest: bytes, before: float) -> bool:
+        def write() -> bool:
+            with self._transaction() as base:
+                base.execute("DELETE FROM sessions WHERE digest = ? AND used <= ?", (digest, before))
+                found = base.execute("SELECT count(*) FROM sessions WHERE digest = ?", (digest,)).fetchone()
+            return bool(found == (0,))
+
+        return await self._run(write)
+
     async def clean(self, wall: float, settings: Sessions) -> None:
         await self._do(
-            "DELETE FROM sessions WHERE used < ? OR created < ? OR digest IN"
+            "DELETE FROM sessions WHERE (used < ? AND NOT lasting) OR created < ? OR digest IN"
             " (SELECT digest FROM sessions ORDER BY used DESC LIMIT -1 OFFSET ?)",
             (wall - settings.idle_timeout, wall - settings.max_lifetime, settings.max_sessions),
         )
@@ -95,15 +124,19 @@ class SqliteStore:
         # Made before SQLite makes it, so that it never is for anybody else to read, not for a moment.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         base = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = FULL")  # what was saved stays saved when the power goes
-        base.execute("PRAGMA secure_delete = ON")
-        base.execute(_TABLE)
+        try:
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute("PRAGMA synchronous = FULL")  # what was saved stays saved when the power goes
+            base.execute("PRAGMA secure_delete = ON")
+            base.execute(_TABLE)
+        except BaseException:
+            base.close()
+            raise
         self._base = base
 
     def _find(self, digest: bytes) -> Session | None:
         with closing(
-            self._base.execute(f"SELECT {_COLUMNS} FROM sessions WHERE digest = ?", (digest,))  # noqa: S608
+            self._base.execute(f"SELECT {_READ} FROM sessions WHERE digest = ?", (digest,))  # noqa: S608
         ) as found:
             row: _Row | None = found.fetchone()
         return None if row is None else self._session(row)
@@ -123,30 +156,23 @@ class SqliteStore:
                 "UPDATE sessions SET refreshing = ?, refresher = ? WHERE digest = ?",
                 (wall, self._me, found.digest),
             )
+            if found.generation < session.generation:
+                # It could not be saved at the time: the refresh token that is kept is used up, ours is not.
+                return replace(session, refreshing=found.refreshing)
             return found
 
-    def _save(self, session: Session) -> None:
-        with self._transaction() as base:
-            base.execute(
-                f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (
-                    session.digest,
-                    session.credential,
-                    session.created,
-                    session.used,
-                    session.generation,
-                    session.refreshing,
-                    self._seal.seal(_purpose(session.digest, session.generation), dump(session)),
-                ),
-            )
+    def _sealed(self, session: Session) -> bytes:
+        return self._seal.seal(_purpose(session.digest, session.generation), dump(session))
 
     def _session(self, row: _Row) -> Session | None:
-        digest, credential, created, used, generation, refreshing, sealed = row
+        digest, used, generation, refreshing, sealed = row
         raw = self._seal.open(_purpose(digest, generation), sealed)
         if raw is None:  # of another key, or tampered with
             return None
-        claims, grant, lasting = load(raw)
-        return Session(digest, credential, created, used, claims, grant, generation, refreshing, lasting)
+        try:
+            return load(raw, digest, used, generation, refreshing)
+        except (KeyError, TypeError, ValueError):  # another version of the sidecar shares the file
+            return None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -164,6 +190,14 @@ class SqliteStore:
                 base.execute(statement, values)
 
         await self._run(write)
+
+    async def _do_all(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        def write() -> None:
+            with self._transaction() as base:
+                base.executemany(statement, rows)
+
+        if rows:
+            await self._run(write)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """In the thread; whatever SQLite has to complain about is an OSError."""

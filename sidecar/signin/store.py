@@ -37,8 +37,12 @@ class Store(Protocol):
         """
         ...
 
+    async def add(self, session: Session) -> None:
+        """A new session."""
+        ...
+
     async def save(self, session: Session) -> None:
-        """A new session, or one that has been refreshed."""
+        """One that has been refreshed. One that has been removed in the meantime stays so."""
         ...
 
     async def give_up(self, session: Session) -> None:
@@ -49,7 +53,15 @@ class Store(Protocol):
         """When sessions were used last."""
         ...
 
+    async def correct(self, sessions: Sequence[Session]) -> None:
+        """When these were made and used, after the wall clock was set."""
+        ...
+
     async def remove(self, digest: bytes) -> None: ...
+
+    async def expire(self, digest: bytes, before: float) -> bool:
+        """Remove it unless it was used after `before`, by whatever process. Whether it is gone."""
+        ...
 
     async def clean(self, wall: float, settings: Sessions) -> None:
         """Forget what is over, and the least recently used of too many."""
@@ -71,12 +83,19 @@ class Memory:
     async def begin(self, session: Session, wall: float, lease: float) -> Session | Busy | None:
         return session
 
+    async def add(self, session: Session) -> None: ...
+
     async def save(self, session: Session) -> None: ...
 
     async def give_up(self, session: Session) -> None: ...
 
     async def touch(self, used: Sequence[tuple[bytes, float]]) -> None: ...
 
+    async def correct(self, sessions: Sequence[Session]) -> None: ...
+
     async def remove(self, digest: bytes) -> None: ...
+
+    async def expire(self, digest: bytes, before: float) -> bool:
+        return True
 
     async def clean(self, wall: float, settings: Sessions) -> None: ...

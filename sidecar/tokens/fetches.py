@@ -29,6 +29,11 @@ class Fetches:
             task.cancel()
         await self._group.__aexit__(kind, error, traceback)
 
+    async def finish(self, timeout: float) -> None:
+        """Let those under way come to their end, for so many seconds at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
     def spawn(self, fetch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run it, as long as the context lasts."""
         task = self._group.create_task(fetch)
