@@ -143,6 +143,10 @@ class App:
         for key, bound in (("listen", self._bound.listen), ("admin", self._bound.admin)):
             if getattr(config, key) != bound:
                 log.warning("config_needs_restart", key=key, serving=str(bound))
+        for key in self._people.needing_restart(config) if self._people is not None else ():
+            log.warning(
+                "config_needs_restart", key=key, serving="what it was when the first people were expected"
+            )
         self._request_log = _configure_logs(config)
         self._endpoint.reconfigure(config)
         self._store.reconfigure(config.refresh, config.tokens)
@@ -199,7 +203,7 @@ class App:
             metrics=self.metrics,
             identity=self._identity,
             pool=pool,
-            sign_in=sign_in,
+            sign_in=sign_in if sign_in is not None and sign_in.people else None,
         )
 
     async def _welcome(self, config: Config) -> None:

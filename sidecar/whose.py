@@ -66,18 +66,26 @@ class FromSession:
     person: Person
 
     def __call__(self, head: RequestHead) -> str | Coroutine[Any, Any, str]:
-        if head.fetch_site is not None and head.fetch_site.lower() == b"same-site" and not head.navigates:
-            # A neighbouring host's page: its requests carry the cookie, whatever it may be up to.
+        near = head.fetch_site is not None and head.fetch_site.lower() == b"same-site"
+        if near and (head.origins is not None or not head.navigates):
+            # A neighbouring host's page: its requests carry the cookie, whatever it may be up to. A link may open a
+            # page; what has an Origin is a form or a script.
             raise OriginNotAllowed("requests from web pages of neighbouring hosts are not accepted")
-        value = cookies.value_of(head.cookies or (), self.person.cookie) or self.person.local
+        value = cookies.value_of(head.cookies or (), self.person.cookie)
+        if value is None and self.person.local is not None:
+            if head.from_elsewhere:  # no cookie that SameSite would keep back: the link alone would do
+                raise OriginNotAllowed("a link on another site's page leads here")
+            value = self.person.local
         if value is None:
             raise LoginRequired("nobody has signed in", credential=self.person.name)
-        return value if self.person.source.find(value) is not None else self._loaded(value)
+        found = self.person.source.find(value)
+        return found.name if found is not None else self._loaded(value)
 
     async def _loaded(self, value: str) -> str:
-        if await self.person.source.load(value) is None:
+        found = await self.person.source.load(value)
+        if found is None:
             raise LoginRequired("the session is over; sign in again", credential=self.person.name)
-        return value
+        return found.name
 
 
 def _from_bearer(head: RequestHead) -> str:

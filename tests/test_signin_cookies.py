@@ -71,18 +71,18 @@ def test_a_cookie_is_set_for_this_host_alone() -> None:
     assert cookies.clear_cookie(PLAIN, secure=False)[1].endswith("Max-Age=0")
 
 
-def test_attempts_of_a_browser_are_listed_as_they_were_sent() -> None:
+def test_attempts_of_a_browser_are_listed_with_their_size_as_they_were_sent() -> None:
     """Only those that could be ours: a name from the network is put into an answer again."""
     sent = [
         b"__Host-auth-sidecar-login-b=1; x=y",
         b"__Host-auth-sidecar-login-a=2",
         b"auth-sidecar-login-c=3",
     ]
-    assert cookies.login_names(sent, secure=True) == [
-        "__Host-auth-sidecar-login-b",
-        "__Host-auth-sidecar-login-a",
+    assert cookies.logins(sent, secure=True) == [
+        ("__Host-auth-sidecar-login-b", 28),
+        ("__Host-auth-sidecar-login-a", 28),
     ]
-    assert cookies.login_names([b"auth-sidecar-login-\xff=1; auth-sidecar-login-a b=1"], secure=False) == []
+    assert cookies.logins([b"auth-sidecar-login-\xff=1; auth-sidecar-login-a b=1"], secure=False) == []
 
 
 # -- sealing -------------------------------------------------------------------------------------------------------
@@ -106,6 +106,15 @@ def test_it_opens_for_nothing_else() -> None:
     for at in range(len(sealed)):
         assert Seal(KEY).open(b"login a", sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]) is None
         assert Seal(KEY).open(b"login a", sealed[:at]) is None
+
+
+def test_a_text_that_is_nearly_it_opens_nothing() -> None:
+    """Base64 as Python reads it skips what it does not know, and the last character's spare bits."""
+    sealed = Seal(KEY).seal_text(b"p", b"plain")
+    changed = {sealed + "=", sealed + "!", sealed[:5] + " " + sealed[5:], sealed + "\n"}
+    changed |= {sealed[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"}
+    for text in changed - {sealed}:
+        assert Seal(KEY).open_text(b"p", text) is None
 
 
 @given(st.text(max_size=80))

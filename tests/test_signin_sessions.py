@@ -13,6 +13,7 @@ import pytest
 from sidecar.errors import LoginRequired, TokenUnavailable
 from sidecar.oauth.answer import Issued
 from sidecar.secret import Secret
+from sidecar.signin.session import digest_of
 from sidecar.signin.sessions import SessionSource
 from sidecar.tokens.recipe import recipe
 from tests.fake_clock import FakeClock, settle
@@ -48,7 +49,7 @@ async def test_another_cookie_is_nobody() -> None:
         for other in ("", "x" * 43, cookie[:-1], cookie + "x"):
             assert one.source.find(other) is None
             with pytest.raises(LoginRequired):
-                one.source.keeper(other)
+                one.source.keeper(digest_of(other).hex())
         assert SessionSource(one.sessions, recipe("customer", USER, CLIENT, ["s"])).find(cookie) is None
 
 

@@ -20,6 +20,7 @@ from sidecar.oauth.grants import scope_text
 
 LIFETIME: Final = 600.0  # seconds to sign in; the authorization server's own page has its own limit
 TAG: Final = 8  # characters of `state` that tell the attempts of one browser apart
+SKEW: Final = 60.0  # seconds between the clocks of replicas, or by which this one's was set back
 MAX_RETURN: Final = 1024  # characters; the whole attempt must fit into a cookie
 _SECRET: Final = (
     32  # bytes of state, verifier and nonce: 43 characters (RFC 7636 section 4.1 wants 43 or more)
@@ -59,9 +60,12 @@ class Attempt:
         return json.dumps(asdict(self)).encode()
 
     @staticmethod
-    def load(raw: bytes) -> Attempt:
-        """The reverse of `dump`, for what only the sidecar itself can have written."""
-        return Attempt(**json.loads(raw))
+    def load(raw: bytes) -> Attempt | None:
+        """The reverse of `dump`; None when another version of the sidecar has written it."""
+        try:
+            return Attempt(**json.loads(raw))
+        except (TypeError, ValueError):
+            return None
 
 
 def begin(credential: str, return_to: str, wall: float, draw: Callable[[int], str]) -> Attempt:
@@ -81,10 +85,15 @@ def authorization_url(credential: Credential, client_id: str, scopes: Iterable[s
         "state": attempt.state,
         "code_challenge": base64.urlsafe_b64encode(digest).decode("ascii").rstrip("="),
         "code_challenge_method": "S256",
-        **({"nonce": attempt.nonce} if _OPENID in scope.split() else {}),
+        **({"nonce": attempt.nonce} if asks_openid(credential, scopes) else {}),
     }
     fields |= {name: value for name, value in credential.authorization_params.items() if name not in fields}
     return f"{credential.authorization_url}?{urlencode(fields, quote_via=quote, safe='')}"
+
+
+def asks_openid(credential: Credential, scopes: Iterable[str]) -> bool:
+    """Whether an ID token is asked for, which then has the nonce in it (OpenID Connect Core section 3.1.2.1)."""
+    return _OPENID in scope_text(credential, scopes).split()
 
 
 def state_of(query: str) -> str | None:
@@ -107,7 +116,7 @@ def code_of(query: str, attempt: Attempt, issuer: str | None, wall: float) -> st
         raise Refused("forged", "the answer is for another attempt")
     if issuer is not None and answer.get("iss", issuer) != issuer:
         raise Refused("forged", "the answer comes from another authorization server")
-    if not 0 <= wall - attempt.began <= LIFETIME:
+    if not -SKEW <= wall - attempt.began <= LIFETIME:
         raise Refused("expired", "the attempt is over")
     error = answer.get("error")
     if error is not None:
@@ -120,16 +129,16 @@ def code_of(query: str, attempt: Attempt, issuer: str | None, wall: float) -> st
 
 
 def return_path(text: str | None) -> str:
-    """A path of this very origin to go back to; `/` when none is named. Raises ValueError.
+    """A path of this very origin to go back to; `/` when none is named, or one too long to be kept. Raises ValueError.
 
     Browsers read `\\` as `/`, skip tabs and line ends, and take `//` for another host: none of it gets through.
     """
     if text is None or text == "":
         return "/"
     plain = text.isascii() and text.isprintable() and " " not in text and "\\" not in text
-    if not plain or text[0] != "/" or text.startswith(_NO_RETURN) or len(text) > MAX_RETURN:
+    if not plain or text[0] != "/" or text.startswith(_NO_RETURN):
         raise ValueError("is not a path of this site")
-    return text
+    return text if len(text) <= MAX_RETURN else "/"
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:

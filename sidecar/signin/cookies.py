@@ -48,12 +48,12 @@ def value_of(values: Sequence[bytes], name: str) -> str | None:
     return found[0].decode("latin-1") if len(found) == 1 else None
 
 
-def login_names(values: Sequence[bytes], *, secure: bool) -> list[str]:
-    """The names of the attempts to sign in that a browser still has, in the order sent: the oldest first."""
+def logins(values: Sequence[bytes], *, secure: bool) -> list[tuple[str, int]]:
+    """The attempts to sign in that a browser still has, the oldest first, as it sends them: name, bytes of cookie."""
     prefix = login_name("", secure=secure).encode("ascii")
     return [
-        name.decode("ascii")
-        for name, _ in pairs(values)
+        (name.decode("ascii"), len(name) + len(value))
+        for name, value in pairs(values)
         if name.startswith(prefix) and _TAG.issuperset(name[len(prefix) :])
     ]
 

@@ -52,6 +52,11 @@ class SessionKeeper(Keeper):
         self._schedule()
 
     @property
+    def name(self) -> str:
+        """What requests name it by: like the cookie, and useless to whoever learns it."""
+        return self.key.hex()
+
+    @property
     def used(self) -> float:
         """When it was used last, wall clock."""
         return self._wall(self.last_used)
@@ -163,7 +168,7 @@ class SessionKeeper(Keeper):
     # -- small things ------------------------------------------------------------------------------------------------
 
     def _digest(self) -> str:
-        return subject_digest(self.key.hex())
+        return subject_digest(self.name)
 
     def _moment(self, wall: float) -> float:
         """Wall-clock seconds as monotonic ones."""

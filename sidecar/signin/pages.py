@@ -38,6 +38,9 @@ from sidecar.signin.seal import Seal
 from sidecar.signin.sessions import Sessions, SessionSource
 
 _ATTEMPTS_AT_ONCE: Final = 5  # in one browser: tabs that were opened and left
+# Bytes of cookies they may be: many a server in front takes no more than 8 KiB in a line, and then the browser is
+# locked out of the whole site.
+_ATTEMPTS_BYTES: Final = 4096
 _USED_STATES: Final = 100_000
 _PURPOSE: Final = b"login "
 
@@ -152,7 +155,7 @@ class SignIn:
         url = attempts.authorization_url(person.credential, client_id, person.source.recipe.scopes, begun)
         secure = person.secure
         sealed = self._seal.seal_text(_PURPOSE + begun.tag.encode(), begun.dump())
-        stale = cookies.login_names(asked.cookies, secure=secure)[: -_ATTEMPTS_AT_ONCE + 1]
+        stale = _stale(cookies.logins(asked.cookies, secure=secure), _ATTEMPTS_BYTES - len(sealed))
         fields = [
             ("Location", url),
             cookies.set_cookie(
@@ -169,9 +172,10 @@ class SignIn:
 
     async def callback(self, asked: Asked) -> Page:
         """`GET /.auth/callback`: back from the authorization server, with a code or without."""
-        begun = self._attempt(asked)
-        if begun is None or (person := self.people.get(begun.credential)) is None:
+        found = self._attempt(asked)
+        if found is None:
             return self._ended(None, "forged", "/")
+        person, begun = found
         gone = [
             cookies.clear_cookie(cookies.login_name(begun.tag, secure=person.secure), secure=person.secure)
         ]
@@ -189,7 +193,7 @@ class SignIn:
         issued, asked_at = result
         try:
             if issued.id_token is not None:
-                openid = "openid" in person.source.recipe.scopes
+                openid = attempts.asks_openid(credential, person.source.recipe.scopes)
                 claim.check_id_token(
                     issued.id_token, _client_id(person), begun.nonce if openid else None, credential.issuer
                 )
@@ -203,25 +207,32 @@ class SignIn:
         cookie = cookies.set_cookie(person.cookie, value, secure=person.secure)
         return Page(303, [("Location", begun.return_to), cookie, *gone])
 
-    def _attempt(self, asked: Asked) -> Attempt | None:
-        """The attempt that this answer is for, if this browser has begun it."""
+    def _attempt(self, asked: Asked) -> tuple[Person, Attempt] | None:
+        """The attempt that this answer is for, if this browser has begun it, and whose it is.
+
+        A cookie with a plain name, which a neighbouring host can set, is none of a person with a `__Host-` one.
+        """
         tag = (attempts.state_of(asked.query) or "")[: attempts.TAG]
         if not tag.isascii():
             return None
         for secure in (True, False):
             sealed = cookies.value_of(asked.cookies, cookies.login_name(tag, secure=secure))
             raw = None if sealed is None else self._seal.open_text(_PURPOSE + tag.encode(), sealed)
-            if raw is not None:
-                return Attempt.load(raw)
+            begun = None if raw is None else Attempt.load(raw)
+            person = None if begun is None else self.people.get(begun.credential)
+            if begun is not None and person is not None and person.secure == secure:
+                return person, begun
         return None
 
     # -- logout and session --------------------------------------------------------------------------------------------
 
     async def logout(self, asked: Asked) -> Page:
         """`POST /.auth/logout`: the end of the session here, and on the way at the authorization server."""
-        people = self._asked_for(asked)
+        people, left = self._asked_for(asked), set()
         for keeper in await self._sessions_of(asked, people):
             await self._sessions.sign_out(keeper, "logout")
+            left.add(keeper.recipe.name)
+        people.sort(key=lambda person: person.name not in left)  # whoever has left decides where to go
         gone = [cookies.clear_cookie(person.cookie, secure=person.secure) for person in people]
         then = next(filter(None, map(self._after_logout, people)), "/")
         if asked.html:
@@ -308,6 +319,17 @@ class SignIn:
             again = ("Sign in", next(iter(self.people.values())).login_url)
         body = html.page(title, sentences, again, refusal.code)
         return Page(refusal.status, [html.POLICY, *fields], body, refusal=refusal)
+
+
+def _stale(begun: Sequence[tuple[str, int]], room: int) -> list[str]:
+    """The attempts that have to go to make room for a new one: the oldest."""
+    kept = 0
+    for _, size in reversed(begun[-_ATTEMPTS_AT_ONCE + 1 :]):
+        room -= size
+        if room < 0:
+            break
+        kept += 1
+    return [name for name, _ in begun[: len(begun) - kept]]
 
 
 def _refused(title: str, sentence: str) -> Page:

@@ -33,7 +33,7 @@ class People:
     def __init__(
         self, config: Config, clock: Clock, endpoint: Endpoint, token_events: TokenEvents, events: Events
     ) -> None:
-        settings = config.sessions
+        settings = self._settings = config.sessions
         seal = Seal(None if settings.key is None else settings.key.read())
         store: Store = Memory()
         if settings.store is not None:
@@ -51,6 +51,11 @@ class People:
             clock, endpoint, token_events, events, config.refresh, config.tokens, settings, store
         )
         self.pages = SignIn(self.sessions, seal, clock, events)
+
+    def needing_restart(self, config: Config) -> list[str]:
+        """The keys of the configuration that are not what this was made by, and cannot be changed any more."""
+        now, then = config.sessions, self._settings
+        return [f"sessions.{key}" for key in ("key", "store") if getattr(now, key) != getattr(then, key)]
 
     def local(self, name: str, credential: Credential) -> str | None:
         """The cookie of the sign-in that was made at this machine, as the configuration was at start."""

@@ -66,8 +66,8 @@ class SessionSource:
         return await self._sessions.load(self.recipe, digest_of(cookie))
 
     def keeper(self, subject: str) -> Keeper:
-        """The token of the session with this cookie. Raises LoginRequired."""
-        found = self.find(subject)
+        """The token of this session, named as by `SessionKeeper.name`. Raises LoginRequired."""
+        found = self._sessions.find(self.recipe, bytes.fromhex(subject))
         if found is None:
             raise LoginRequired("the session is over; sign in again", credential=self.recipe.name)
         return found
