@@ -150,7 +150,9 @@ def test_a_good_answer_has_a_code(query: dict[str, str], issuer: str | None) -> 
     assert attempts.code_of(urlencode(query), BEGUN, issuer, BEGUN.began + 1) == "the-code"
 
 
-@pytest.mark.parametrize(("after", "fine"), [(0, True), (600, True), (600.1, False), (-60, True), (-61, False)])
+@pytest.mark.parametrize(
+    ("after", "fine"), [(0, True), (600, True), (600.1, False), (-60, True), (-61, False)]
+)
 def test_an_attempt_lives_ten_minutes(after: float, fine: bool) -> None:
     """Not longer; and one from the future is another replica's, whose clock is a little ahead."""
     if fine:

@@ -112,7 +112,9 @@ def test_a_text_that_is_nearly_it_opens_nothing() -> None:
     """Base64 as Python reads it skips what it does not know, and the last character's spare bits."""
     sealed = Seal(KEY).seal_text(b"p", b"plain")
     changed = {sealed + "=", sealed + "!", sealed[:5] + " " + sealed[5:], sealed + "\n"}
-    changed |= {sealed[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"}
+    changed |= {
+        sealed[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    }
     for text in changed - {sealed}:
         assert Seal(KEY).open_text(b"p", text) is None
 
