@@ -1,16 +1,14 @@
 """All sessions of people who have signed in: a bounded set, found by their cookies.
 
-Owns which sessions live, when they end, and what is kept of them beyond the process. Knows nothing of HTTP. A session's
-token is keeper.py's business, where it is kept store.py's.
+Owns which sessions live and when they end. Knows nothing of HTTP. A session's token is keeper.py's business, what is
+kept of it beyond the process kept.py's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -24,8 +22,9 @@ from sidecar.oauth.answer import Failure, Issued
 from sidecar.oauth.grants import code_form
 from sidecar.secret import Secret
 from sidecar.signin.keeper import SessionKeeper
+from sidecar.signin.kept import Kept
 from sidecar.signin.session import Grant, Session, digest_of, new_id
-from sidecar.signin.store import Busy, Store
+from sidecar.signin.store import Store
 from sidecar.tokens.ask import Endpoint, Wish, ask
 from sidecar.tokens.fetches import Fetches
 from sidecar.tokens.keeper import Keeper, Shared
@@ -33,9 +32,7 @@ from sidecar.tokens.recipe import Recipe
 from sidecar.tokens.view import TokenEvents, TokenView
 
 _SAVE_USE_EVERY: Final = 60.0  # seconds between two looks at which sessions were used
-_LOOK_EVERY: Final = 0.1  # seconds between two looks at another process's refresh
 _FINISH: Final = 5.0  # seconds for refreshes under way when the process ends
-_JUMP: Final = 1.0  # seconds; the wall clock was set, rather than drifted
 # An authorization server heard of the refresh token, and it may be used up, unless it has said what this says.
 _UNTOUCHED: Final = frozenset({"refused", "throttled"})
 
@@ -99,11 +96,9 @@ class Sessions:
     ) -> None:
         self.events = events
         self.settings = settings
-        self._store = store
+        self._kept = Kept(store, clock)
         self._fetches = Fetches()
         self._saving: Timer | None = None
-        self._unremoved: set[bytes] = set()  # over, and the store could not be told yet
-        self._offset = clock.wall() - clock.now()
         self._keepers: OrderedDict[bytes, SessionKeeper] = OrderedDict()  # least recently used first
         self._shared = Shared(
             clock, endpoint, token_events, refresh, tokens, draw=random.random, forget=self._forget
@@ -112,10 +107,10 @@ class Sessions:
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        await self._store.open()
+        await self._kept.open()
         await self._fetches.__aenter__()
         self._shared.spawn = self._fetches.spawn
-        if self._store.keeps:
+        if self._kept.anything:
             self._save_later()
         return self
 
@@ -127,11 +122,11 @@ class Sessions:
             self._saving.cancel()
         for keeper in self._keepers.values():
             keeper.release()
-        if self._store.keeps:
+        if self._kept.anything:
             await self._fetches.finish(_FINISH)  # else a refresh token is used up, and the new one lost
         await self._fetches.__aexit__(kind, error, traceback)
         await self._save_use()
-        await self._store.close()
+        await self._kept.close()
 
     def reconfigure(self, refresh: Refresh, tokens: Tokens, settings: Settings) -> None:
         """Settings for every token and session from now on; the store stays the one of the start."""
@@ -185,7 +180,7 @@ class Sessions:
             Grant.of(issued, asked_at),
             lasting=given is not None,
         )
-        stored = await self._written(self._store.add(session))
+        stored = await self._kept.add(session)
         self._live(recipe, session).stored = stored
         self._evict()
         return cookie
@@ -194,14 +189,14 @@ class Sessions:
         """It is over, for whatever reason: its cookie leads nowhere."""
         if self._let_go(keeper):
             self._ended(keeper, reason)
-        if self._shared.spawn is not None and self._store.keeps:
-            self._shared.spawn(self._remove(keeper.key))
+        if self._shared.spawn is not None and self._kept.anything:
+            self._shared.spawn(self._kept.remove(keeper.key))
 
     async def sign_out(self, keeper: SessionKeeper, reason: str) -> None:
         """The same, done to the end: what nobody has any more must not come back with the next process."""
         if self._let_go(keeper):
             self._ended(keeper, reason)
-        await self._remove(keeper.key)
+        await self._kept.remove(keeper.key)
 
     def _let_go(self, keeper: SessionKeeper) -> bool:
         """Keep it here no longer. Whether it was."""
@@ -230,19 +225,15 @@ class Sessions:
 
     async def load(self, recipe: Recipe, digest: bytes) -> SessionKeeper | None:
         found = self.find(recipe, digest)
-        if found is not None or not self._store.keeps:
+        if found is not None or not self._kept.anything:
             return found
-        try:
-            session = await self._store.find(digest)
-        except OSError as error:
-            self._store_failed(error)
-            return None
-        if session is None or session.credential != recipe.name or digest in self._unremoved:
+        session = await self._kept.find(digest)
+        if session is None or session.credential != recipe.name:
             return None
         if session.server != str(recipe.credential.token_url):  # the configuration has moved on
             return None
         if session.over_at(self.settings) <= self._shared.clock.wall():
-            await self._remove(digest)
+            await self._kept.remove(digest)
             return None
         keeper = self.find(recipe, digest)  # another request may have been faster
         if keeper is None:
@@ -263,7 +254,7 @@ class Sessions:
         assert isinstance(keeper, SessionKeeper)
         if self._shared.clock.now() >= keeper.ends_at:
             self.end(keeper, "lifetime")
-        elif not self._store.keeps:
+        elif not self._kept.anything:
             self.end(keeper, "idle")
         elif self._let_go(keeper) and self._shared.spawn is not None:
             self._shared.spawn(self._expire(keeper))
@@ -271,72 +262,28 @@ class Sessions:
     async def _expire(self, keeper: SessionKeeper) -> None:
         """Nobody has used it here; perhaps somebody has in another process, and then it lives on there."""
         before = self._shared.clock.wall() - self.settings.idle_timeout
-        try:
-            gone = await self._store.expire(keeper.key, before)
-        except OSError as error:
-            self._store_failed(error)
-            gone = True
-        if gone:
+        if await self._kept.expire(keeper.key, before):
             self._ended(keeper, "idle")
 
     # -- refreshing, for keepers -----------------------------------------------------------------------------------
 
     async def begin(self, keeper: SessionKeeper) -> Session | None:
         """A refresh begins: the session as it is kept now. None: it is gone."""
-        clock, lease = self._shared.clock, 2 * self._shared.tokens.request_timeout
-        try:
-            while isinstance(found := await self._store.begin(keeper.session, clock.wall(), lease), Busy):
-                await self._pause(_LOOK_EVERY)
-        except OSError as error:
-            self._store_failed(error)  # what this process knows is all there is
-            return keeper.session
-        return keeper.session if found is None and not keeper.stored else found
-
-    async def _pause(self, seconds: float) -> None:
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._shared.clock.call_later(seconds, partial(_wake, over))
-        try:
-            await over
-        finally:
-            timer.cancel()
+        return await self._kept.begin(keeper, 2 * self._shared.tokens.request_timeout)
 
     async def renewed(self, keeper: SessionKeeper) -> None:
         self.events.refreshed(keeper.recipe.name, "ok")
-        if keeper.stored:
-            await self._written(self._store.save(keeper.session))
-        elif not keeper.over:
-            keeper.stored = await self._written(self._store.add(keeper.session))
+        await self._kept.renewed(keeper)
 
     async def failed(self, keeper: SessionKeeper, failure: Failure) -> None:
         self.events.refreshed(keeper.recipe.name, failure.outcome)
         if failure.outcome in _UNTOUCHED or failure.reason in ("connect", "tls"):
-            try:
-                await self._store.give_up(keeper.session)
-            except OSError as error:
-                self._store_failed(error)
+            await self._kept.give_up(keeper.session)
 
     async def latest(self, keeper: SessionKeeper) -> Session | None:
-        try:
-            return await self._store.find(keeper.key)
-        except OSError as error:
-            self._store_failed(error)
-            return None
+        return await self._kept.find(keeper.key)
 
-    # -- the store -------------------------------------------------------------------------------------------------
-
-    async def _written(self, writing: Awaitable[None]) -> bool:
-        try:
-            await writing
-        except OSError as error:
-            self._store_failed(error)  # it lives on in this process
-            return False
-        return True
-
-    async def _remove(self, digest: bytes) -> None:
-        if await self._written(self._store.remove(digest)):
-            self._unremoved.discard(digest)
-        else:
-            self._unremoved.add(digest)
+    # -- when they were used -----------------------------------------------------------------------------------------
 
     def _save_later(self) -> None:
         self._saving = self._shared.clock.call_later(_SAVE_USE_EVERY, self._save_now)
@@ -347,30 +294,5 @@ class Sessions:
             self._save_later()
 
     async def _save_use(self) -> None:
-        if not self._store.keeps:
-            return
-        for digest in list(self._unremoved):
-            await self._remove(digest)
-        clock, keepers = self._shared.clock, list(self._keepers.values())
-        before, self._offset = self._offset, clock.wall() - clock.now()
-        try:
-            if abs(self._offset - before) > _JUMP:
-                # The clock was set: by it, what is kept is older or younger than it is. Only those who have a session
-                # in memory know better, and another process has to have its turn before anything is cleaned away.
-                for keeper in keepers:
-                    keeper.session = replace(keeper.session, created=keeper.created)
-                await self._store.correct([replace(k.session, used=k.used) for k in keepers])
-            else:
-                await self._store.touch([(keeper.key, keeper.used) for keeper in keepers])
-                await self._store.clean(clock.wall(), self.settings)
-        except OSError as error:
-            self._store_failed(error)
-
-    @staticmethod
-    def _store_failed(error: OSError) -> None:
-        logs.get("sessions").error("session_store_failed", reason=error.strerror or type(error).__name__)
-
-
-def _wake(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
+        if self._kept.anything:
+            await self._kept.note_use(list(self._keepers.values()), self.settings)
