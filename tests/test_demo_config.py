@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import ssl
 from collections.abc import AsyncIterator
@@ -15,10 +16,11 @@ import yaml
 from yarl import URL
 
 from sidecar.config.loading import load
-from sidecar.demo.config import CREDENTIALS, SECRET_FILE, demo_config, write_config
+from sidecar.demo.config import CREDENTIALS, SECRET_FILE, SESSION_KEY_FILE, demo_config, write_config
 from sidecar.demo.directory import CLIENT_SECRET
 from sidecar.demo.hints import curl_lines, hints
 from sidecar.demo.standin import StandIn
+from tests.form_browser import SignInPages
 
 CONFIG = Path(__file__).parent.parent / "config"
 PERSONA = {
@@ -56,9 +58,18 @@ async def test_written_configuration_loads_without_a_warning(egain: StandIn, tmp
     assert loaded.warnings == ()
     assert tuple(loaded.config.credentials) == CREDENTIALS
     assert {one.grant for one in loaded.config.credentials.values()} == {
-        "client_credentials", "anonymous", "on_behalf_of", "token_exchange",
+        "client_credentials", "anonymous", "on_behalf_of", "token_exchange", "authorization_code",
     }  # fmt: skip
-    assert {route.credential for route in loaded.config.routes} == set(CREDENTIALS)
+    assert {route.credential for route in loaded.config.routes} == {*CREDENTIALS, "none"}
+
+
+async def test_every_demo_has_a_session_key_of_its_own(egain: StandIn, tmp_path: Path) -> None:
+    """Only the checked-in one is known to everybody."""
+    keys = set()
+    for _ in range(2):
+        write_config(tmp_path, demo_config(egain), egain.client_secret)
+        keys.add((tmp_path / SESSION_KEY_FILE).read_text())
+    assert len(keys) == 2
 
 
 async def token_for(
@@ -69,6 +80,8 @@ async def token_for(
     sent: dict[str, str],
 ) -> str:
     """Get a token as the configuration says, in the plainest way."""
+    if credential["grant"] == "authorization_code":
+        return await person_token(egain, credential, route["scopes"])
     scope = " ".join(credential.get("scope_prefix", "") + one for one in route["scopes"])
     form = {"client_id": egain.client_id, "client_secret": egain.client_secret, "scope": scope}
     match credential["grant"]:
@@ -91,6 +104,20 @@ async def token_for(
         assert answer.status == 200, told
         token: str = told["access_token"]
         return token
+
+
+async def person_token(egain: StandIn, credential: dict[str, Any], scopes: list[str]) -> str:
+    """The token of somebody who signs in as the credential says."""
+    pages = SignInPages(egain, customer="-C/" in credential["token_url"], public="client" in credential)
+    try:
+        url = credential["redirect_url"]
+        page = await pages.sign_in(scope=" ".join(scopes), redirect_uri=url)
+        status, told = await pages.redeem(page.query["code"], redirect_uri=url)
+        assert status == 200, told
+        token: str = told["access_token"]
+        return token
+    finally:
+        await pages.browser.http.close()
 
 
 def route_of(config: dict[str, Any], path: str) -> dict[str, Any]:
@@ -133,11 +160,14 @@ async def test_every_route_of_the_demo_has_the_right_scopes(egain: StandIn) -> N
         "{articleID}": "PROD-2996",
         "{bookmarkID}": "1",
         "{job_id}": "1",
+        "{promptID}": "PROD-4001",
         "{code}": "200",
     }
     async with aiohttp.ClientSession() as http:
         for route in config["routes"]:
             name, path = route["credential"], route["path"]
+            if name == "none":
+                continue
             sent = {"X-On-Behalf-Of": subject.get(name, ""), "Accept-Language": "en"}
             sent["Authorization"] = f"Bearer {egain.idp_token('alice@example.com')}"
             token = await token_for(egain, http, config["credentials"][name], route, sent)
@@ -160,6 +190,20 @@ async def test_what_the_demo_says_has_five_curl_lines(egain: StandIn) -> None:
     assert "http://127.0.0.1:2/status" in text
     assert f"{egain.base}/demo/faults" in text
     assert egain.client_secret not in text
+
+
+async def test_what_the_demo_says_names_where_people_sign_in(egain: StandIn) -> None:
+    """One line: the page, somebody of each kind who is known there, and the password."""
+    lines = list(hints(egain, "http://127.0.0.1:1", "http://127.0.0.1:2", 20))
+    (line,) = (line for line in lines if "http://127.0.0.1:1/demo/page" in line)
+    assert not line.startswith("curl ")
+    names = [word for word in re.split(r"[ ;,]+", line) if word in ("alice", "jane@example.com")]
+    password = line.rpartition(" ")[2]
+    people = [
+        egain.directory.sign_in("user", names[0], password),
+        egain.directory.sign_in("customer", names[1], password),
+    ]
+    assert [person is not None for person in people] == [True, True]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

@@ -31,7 +31,7 @@ LOOPBACK = ("http://127.0.0.1", "http://[::1]")
 LOOPBACK_REDIRECT_URIS = tuple(
     host + path for host in LOOPBACK for path in ("/", "/callback", "/.auth/callback")
 )
-LOOPBACK_POST_LOGOUT_REDIRECT_URIS = tuple(host + "/" for host in LOOPBACK)
+LOOPBACK_POST_LOGOUT_REDIRECT_URIS = tuple(host + path for host in LOOPBACK for path in ("/", "/demo/page"))
 
 _SERVICES = ("knowledge.portalmgr", "knowledge.contentmgr", "core.aiservices")
 DELEGATED = frozenset(f"{service}.{verb}" for service in _SERVICES for verb in ("read", "manage"))

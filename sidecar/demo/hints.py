@@ -8,6 +8,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from sidecar.demo import webpage
+from sidecar.demo.directory import PASSWORD
 from sidecar.demo.operations import PORTALMGR
 from sidecar.demo.standin import StandIn
 
@@ -53,6 +55,7 @@ def hints(standin: StandIn, proxy: str, admin: str, lifetime: float) -> Iterator
     yield f"status page       {admin}/status"
     yield f"metrics           {admin}/metrics"
     yield f"eGain stand-in    {standin.base}"
+    yield f"sign in           {proxy}{webpage.PATH} as alice or jane@example.com; password: {PASSWORD}"
     yield ""
     for whose, line in curl_lines(standin, proxy):
         yield f"# {whose}"

@@ -6,6 +6,7 @@ Owns starting both and saying what is where. The sidecar is configured as anybod
 from __future__ import annotations
 
 import asyncio
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +26,17 @@ async def run_demo(
     """Run until `stop`; `port` is the sidecar's, 0 for a free one."""
     with tempfile.TemporaryDirectory(prefix="auth-sidecar-demo-") as folder:
         async with StandIn(lifetime=lifetime, remember=_REMEMBER) as standin:
-            path = write_config(Path(folder), demo_config(standin, port=port), standin.client_secret)
+            config = demo_config(standin, port=port or _free_port())
+            path = write_config(Path(folder), config, standin.client_secret)
             async with app.running(load(path)) as sidecar:
                 proxy, admin = f"http://{sidecar.proxy_address}", f"http://{sidecar.admin_address}"
                 for line in hints(standin, proxy, admin, lifetime):
                     echo(line)
                 await stop.wait()
+
+
+def _free_port() -> int:
+    """One that nobody listens on now. The redirect URI names it, so it must be known before the sidecar starts."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.clock import Clock, SystemClock
-from sidecar.demo import activity, control, utility
+from sidecar.demo import activity, control, utility, webpage
 from sidecar.demo.addresses import Addresses
 from sidecar.demo.api import Api
 from sidecar.demo.authorization import AuthorizationServer
@@ -160,6 +160,8 @@ class StandIn(Addresses):
             return page
         if path == "/demo/faults":
             return await control.faults(request, self.faults)
+        if path == webpage.PATH:
+            return await webpage.answer(request, self.base)
         if self.base + path == self.jwks_url:
             return web.json_response(self._mint.key.jwks())
         if self.base + path == self.idp_jwks_url:
