@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks helm supply monitoring image
 
 .DEFAULT_GOAL := help
-.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts
+.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 .PHONY: image test-image test-pod
 
@@ -57,6 +57,10 @@ test-real: $(VENV)/.installed ## Against real authorization servers and eGain's 
 test-sdk: $(VENV)/.installed ## eGain's own SDK through the sidecar with generated route maps; installs the SDK
 	tests/real/install sdk
 	$(BIN)/python -m pytest -m real tests/real/test_sdk.py tests/real/test_sdk_map.py
+
+test-browser: $(VENV)/.installed ## People sign in with a real browser; installs Chromium. Pictures: .browser/screenshots
+	tests/browser/install
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-chart: $(VENV)/.installed ## The Helm chart and the kustomize base with both Helms; installs what it needs
 	tests/chart/install
@@ -121,4 +125,4 @@ test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernete
 	$(BIN)/python -m pytest -m apiserver tests/apiserver
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image .browser
