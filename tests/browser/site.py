@@ -64,6 +64,7 @@ class Site:
         self.egain.reset()
         self.egain.lifetime = LIFETIME
         self.egain.sign_in.code_lifetime = SignInSettings().code_lifetime
+        self.front.keep_back = None
         self.front.to_browser.clear()
         self.front.to_sidecar.clear()
 
