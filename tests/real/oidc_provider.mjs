@@ -2,13 +2,14 @@
 //   --library FILE     oidc-provider's entry point: it is installed elsewhere, so its name alone finds nothing
 //   --port N           on 127.0.0.1        --lifetime SECONDS   of access tokens
 //   --key PEM          signs the tokens    --client-key PEM     of the client that authenticates by private_key_jwt
+//   --origin URL       optional: people sign in to an app there, with the provider's own login and consent pages
 import { createPrivateKey, createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const names = ['library', 'port', 'lifetime', 'key', 'client-key'];
+const names = ['library', 'port', 'lifetime', 'key', 'client-key', 'origin'];
 const { values: given } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
 const { Provider, errors } = await import(pathToFileURL(given.library));
 
@@ -29,6 +30,14 @@ const clients = [
   { client_id: 'svc-basic', client_secret: 's3cr3t:with/odd%chars', token_endpoint_auth_method: 'client_secret_basic' },
   { client_id: 'svc-key', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [jwk(clientKey, 'client')] } },
 ].map((one) => ({ ...client, ...one }));
+const app = {
+  redirect_uris: [`${given.origin}/.auth/callback`], post_logout_redirect_uris: [`${given.origin}/read/user`],
+  response_types: ['code'], grant_types: ['authorization_code', 'refresh_token'], scope: 'openid read write',
+};
+if (given.origin) {
+  clients.push({ ...app, client_id: 'web', client_secret: 'webs3cret', token_endpoint_auth_method: 'client_secret_post' });
+  clients.push({ ...app, client_id: 'spa', token_endpoint_auth_method: 'none' });
+}
 const users = { robot: 'wonderland' };
 
 function resourceServer(resource) {
@@ -43,20 +52,26 @@ function resourceServer(resource) {
 const provider = new Provider(`http://127.0.0.1:${given.port}`, {
   clients,
   jwks: { keys: [jwk(key, 'signing')] },
-  scopes: ['read', 'write'],
-  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  scopes: ['openid', 'read', 'write'],
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
   features: {
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: Boolean(given.origin) },
     clientCredentials: { enabled: true },
     introspection: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => DEFAULT_RESOURCE,
       getResourceServerInfo: (_ctx, resource) => resourceServer(resource),
+      useGrantedResource: () => true, // also when `openid` is asked for beside the API's scopes
     },
   },
-  ttl: { AccessToken: lifetime, ClientCredentials: lifetime, Grant: lifetime },
+  issueRefreshToken: (_ctx, asking) => asking.grantTypeAllowed('refresh_token'),
+  rotateRefreshToken: () => true, // an old one used again takes the whole sign-in back
+  ttl: {
+    AccessToken: lifetime, ClientCredentials: lifetime, AuthorizationCode: 60, IdToken: 60, Interaction: 600,
+    Grant: given.origin ? 3600 : lifetime, RefreshToken: 3600, Session: 3600,
+  },
 });
 
 async function answer(ctx, accountId, gty) {
@@ -91,4 +106,6 @@ provider.registerGrantType(EXCHANGE, async (ctx) => {
 }, ['subject_token', 'subject_token_type', 'scope', 'resource', 'audience']);
 
 provider.on('server_error', (_ctx, error) => console.error(error));
+provider.on('grant.error', (_ctx, error) => console.error(error.error, error.error_detail));
+provider.on('grant.revoked', () => console.error('grant.revoked'));
 createServer(provider.callback()).listen(Number(given.port), '127.0.0.1');

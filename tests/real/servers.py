@@ -45,6 +45,11 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def output(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text()
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -109,8 +114,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def oidc_provider(folder: Path, *, lifetime: int) -> Iterator[Server]:
-    """oidc-provider with tokens of so many seconds."""
+def oidc_provider(folder: Path, *, lifetime: int, origin: str | None = None) -> Iterator[Server]:
+    """oidc-provider with tokens of so many seconds. People sign in to the app at `origin`, if there is one."""
     node = shutil.which("node")
     if node is None or not _LIBRARY.exists():
         pytest.skip("oidc-provider is not installed; tests/real/install says why, or installs it")
@@ -121,6 +126,7 @@ def oidc_provider(folder: Path, *, lifetime: int) -> Iterator[Server]:
         "lifetime": lifetime,
         "key": key,
         "client-key": client_key,
+        **({"origin": origin} if origin is not None else {}),
     }
     words = [f"--{name}={value}" for name, value in options.items()]
     program = Program([node, str(HERE / "oidc_provider.mjs"), *words], folder, port)
