@@ -19,8 +19,8 @@ from sidecar.demo.directory import POST_LOGOUT_REDIRECT_URIS, REDIRECT_URIS
 from sidecar.demo.seen import TokenRequestSeen
 from sidecar.demo.signin.settings import SignInSettings
 from sidecar.demo.standin import StandIn
-from tests.browser.front import Front
 from tests.sidecar_process import SidecarProcess, sidecar_process
+from tests.tcp_front import Front
 
 LIFETIME = 3600.0  # of tokens; tests that watch them rotate shorten it
 

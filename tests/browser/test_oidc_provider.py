@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from tests.browser.front import Front
 from tests.browser.visitor import Visitor, visiting
 from tests.harness import until
 from tests.real.resource_server import ResourceServer
 from tests.real.servers import Server, oidc_provider
 from tests.sidecar_process import SidecarProcess, sidecar_process
+from tests.tcp_front import Front
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]  # the browser's loop
 

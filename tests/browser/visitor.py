@@ -95,7 +95,7 @@ class Visitor:
             if window.url.startswith("http"):
                 self.held.append(await window.evaluate(_STORED))
 
-    async def leave(self, sent: bytes, secrets: Iterable[str]) -> None:
+    async def leave(self, sent: bytes | bytearray, secrets: Iterable[str]) -> None:
         """Close the profile; AssertionError if it ever held a token. `sent`: every byte it got from the sidecar."""
         await self.look()
         await self.context.close()  # writes the archive of all requests and answers

@@ -1,7 +1,7 @@
-"""A TCP front before the sidecar, in the ingress's place: TLS ends here, and every byte to the browser is kept.
+"""A TCP front: relays to a server behind it, ends TLS, keeps every byte, and holds back what a test wants held back.
 
-Owns sockets only; what the bytes mean is nothing to it. The browser's own view may miss an answer whose page is gone;
-this misses none.
+Owns sockets only; what the bytes mean is nothing to it. In front of the sidecar it stands in the ingress's place: a
+browser's own view may miss an answer whose page is gone, this misses none.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 _CHUNK = 1 << 16
 _KEPT_BACK = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\nkept back"
 )
+
+
+def _open() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass
@@ -28,6 +34,7 @@ class Front:
     to_sidecar: bytearray = field(default_factory=bytearray, repr=False)
     keep_back: bytes | None = None  # requests that begin like this are answered here, and go no further
     kept_back: list[str] = field(default_factory=list)  # their targets
+    answering: asyncio.Event = field(default_factory=_open)  # while it is not set, answers wait here
 
     @contextlib.asynccontextmanager
     async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
@@ -55,31 +62,30 @@ class Front:
             with contextlib.suppress(OSError):
                 theirs, ours = await asyncio.open_connection(*self.behind)
                 with contextlib.closing(ours):
-                    both = (
-                        _copy(reader, ours, self.to_sidecar, lambda data: self._keeps_back(data, writer)),
-                        _copy(theirs, writer, self.to_browser, lambda data: False),
-                    )
+                    both = (self._ask(reader, ours, writer), self._answer(theirs, writer))
                     await asyncio.gather(*both, return_exceptions=True)
         finally:
             writer.close()
 
-    def _keeps_back(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
-        """A browser sends the head of a navigation at once, and nothing behind it."""
-        if self.keep_back is None or not data.startswith(self.keep_back):
-            return False
-        self.kept_back.append(data.split(b" ", 2)[1].decode("latin-1"))
-        writer.write(_KEPT_BACK)
-        return True
+    async def _ask(
+        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, writer: asyncio.StreamWriter
+    ) -> None:
+        """Until either side ends; then the other is ended, too."""
+        with contextlib.closing(behind):
+            while data := await reader.read(_CHUNK):
+                if self.keep_back is not None and data.startswith(self.keep_back):
+                    # (A browser sends the head of a navigation at once, and nothing behind it.)
+                    self.kept_back.append(data.split(b" ", 2)[1].decode("latin-1"))
+                    writer.write(_KEPT_BACK)
+                    return
+                self.to_sidecar += data
+                behind.write(data)
+                await behind.drain()
 
-
-async def _copy(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, kept: bytearray, stops: Callable[[bytes], bool]
-) -> None:
-    """Until either side ends, or `stops` says so; then the other is ended, too."""
-    try:
-        while (data := await source.read(_CHUNK)) and not stops(data):
-            kept += data
-            sink.write(data)
-            await sink.drain()
-    finally:
-        sink.close()
+    async def _answer(self, behind: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            while data := await behind.read(_CHUNK):
+                await self.answering.wait()
+                self.to_browser += data
+                writer.write(data)
+                await writer.drain()
