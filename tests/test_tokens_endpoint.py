@@ -276,6 +276,22 @@ async def test_nobody_there_and_no_such_host() -> None:
     assert failed(await ask("https://no-such-host.invalid/token")) == ("unavailable", "connect")
 
 
+def unsent(result: Reply | Failure) -> bool:
+    assert isinstance(result, Failure)
+    return result.unsent
+
+
+async def test_failure_tells_whether_the_server_may_have_acted() -> None:
+    """A code or a refresh token may be used up, unless no connection came to be."""
+    assert unsent(await ask("http://127.0.0.1:1/token"))
+    assert unsent(await ask("https://no-such-host.invalid/token"))
+    for script in (says(b""), resets, says(b"SSH-2.0-OpenSSH\r\n\r\n")):
+        async with raw_server(script) as url:
+            assert not unsent(await ask(url))
+    async with serving(_ok, server_context(trustme.CA(), "localhost")) as url:  # not a CA that is trusted
+        assert unsent(await ask(url))
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()

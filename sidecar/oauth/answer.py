@@ -82,6 +82,7 @@ class Failure:
     detail: str
     retry_after: float | None = None
     oauth_error: str | None = None
+    unsent: bool = False  # the server cannot have acted on the request: it never left
 
 
 def read(reply: Reply, *, wall: float, tokens: Tokens, hide: Sequence[str] = ()) -> Issued | Failure:

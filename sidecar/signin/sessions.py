@@ -277,7 +277,7 @@ class Sessions:
 
     async def failed(self, keeper: SessionKeeper, failure: Failure) -> None:
         self.events.refreshed(keeper.recipe.name, failure.outcome)
-        if failure.outcome in _UNTOUCHED or failure.reason in ("connect", "tls"):
+        if failure.outcome in _UNTOUCHED or failure.unsent:
             await self._kept.give_up(keeper.session)
 
     async def latest(self, keeper: SessionKeeper) -> Session | None:

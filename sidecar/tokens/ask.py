@@ -103,9 +103,8 @@ def prepare(wish: Wish, wall: float) -> Prepared | Failure:
     except (OSError, ValueError) as error:
         # Half-written or gone for a moment: a failed try like any other. It is ours to mend, not the
         # authorization server's refusal, so no request was sent and callers are told to come back.
-        return Failure(
-            "unavailable", "invalid_client", one_line(f"the client's secret is not usable: {error}")
-        )
+        detail = one_line(f"the client's secret is not usable: {error}")
+        return Failure("unavailable", "invalid_client", detail, unsent=True)
     return Prepared(token_request(credential, proof, wish.form), shown)
 
 

@@ -34,6 +34,12 @@ MAX_ANSWER: Final = 1 << 20
 _AT_ONCE = 16
 _MAX_QUEUED = 1000  # behind those: made-up subjects must not pile up while an endpoint hangs
 _DNS_TTL = 10  # seconds
+# No connection came to be. Any other error may have come after the server had acted on the request.
+_UNSENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ServerFingerprintMismatch,
+)
 _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",  # an answer is small, and a decompressed one may not be
@@ -123,7 +129,8 @@ class TokenEndpoint:
         tokens = self._config.tokens
         mine = self._lanes[lane]
         if mine.requests >= _AT_ONCE + _MAX_QUEUED:
-            return Failure("unavailable", "timeout", "too many token requests are waiting for their turn")
+            detail = "too many token requests are waiting for their turn"
+            return Failure("unavailable", "timeout", detail, unsent=True)
         mine.requests += 1
         try:
             async with (
@@ -146,9 +153,9 @@ class TokenEndpoint:
         except TimeoutError:
             return Failure("unavailable", "timeout", f"no answer within {tokens.request_timeout:g} s")
         except (ssl.SSLError, aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:
-            return Failure("unavailable", "tls", _said(error))
+            return Failure("unavailable", "tls", _said(error), unsent=isinstance(error, _UNSENT))
         except (aiohttp.ClientConnectionError, aiohttp.ClientHttpProxyError, OSError) as error:
-            return Failure("unavailable", "connect", _said(error))
+            return Failure("unavailable", "connect", _said(error), unsent=isinstance(error, _UNSENT))
         except aiohttp.ClientError as error:
             return Failure("malformed", "malformed", f"not proper HTTP: {type(error).__name__}")
         finally:
