@@ -20,7 +20,7 @@ from sidecar.proxy.page import Asked, Page
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.serving import PageOf, ServedRoute, Serving
 from sidecar.routing.routes import RouteTable
-from sidecar.signin import cookies
+from sidecar.signin import cookies, refused
 from sidecar.signin.pages import Person, SignIn
 from sidecar.signin.sessions import Sessions, SessionSource
 from sidecar.tokens.recipe import recipe
@@ -108,6 +108,7 @@ def bind(
         replay_body=limits.replay_body,
         idle_timeout=config.upstream.idle_timeout,
         response_timeout=config.upstream.response_timeout,
+        refusal_page=refused.page if sign_in is not None else None,
     )
 
 

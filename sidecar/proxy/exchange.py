@@ -241,12 +241,16 @@ class Exchange(Request):
         self.caller.cut(hard=self.http_1_0)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem document; cut when an answer has begun."""
+        """Answer with a problem document, or with words where a person looks; cut when an answer has begun."""
         self._error = refusal.code
         if self._attempt is not None and self._attempt.answering:
             self._cut()
             return
         refusal = self.for_people(refusal)
+        page = self.page_for(refusal)
+        if page is not None:
+            self._show(page)
+            return
         self.status = refusal.status
         if refusal.closes or self.method == "CONNECT":
             self.close = True

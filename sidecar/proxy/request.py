@@ -17,7 +17,7 @@ from sidecar.errors import LoginRedirect, LoginRequired, OriginNotAllowed, Overl
 from sidecar.proxy.body import NONE as NO_BODY
 from sidecar.proxy.body import Body
 from sidecar.proxy.headers import RequestHead
-from sidecar.proxy.page import Asked
+from sidecar.proxy.page import Asked, Page
 from sidecar.proxy.serving import Proxy, ServedRoute, Serving
 from sidecar.tokens.keeper import Keeper
 from sidecar.tokens.token import Token
@@ -131,6 +131,11 @@ class Request:
         return LoginRedirect(
             refusal.detail, credential=refusal.credential, return_to=path if path[:1] == "/" else None
         )
+
+    def page_for(self, refusal: Refusal) -> Page | None:
+        """What somebody sees of a refusal who opens a page; None: a problem document."""
+        show = self.serving.refusal_page
+        return show(refusal, self.message.path) if show is not None and self._opens_page() else None
 
     def _opens_page(self) -> bool:
         head = self._head

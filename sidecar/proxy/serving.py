@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from sidecar import logs
 from sidecar.clock import now
-from sidecar.errors import MethodNotAllowed, RouteNotMapped
+from sidecar.errors import MethodNotAllowed, Refusal, RouteNotMapped
 from sidecar.metrics import Metrics, RouteMetrics
 from sidecar.proxy.admission import Admission
 from sidecar.proxy.headers import RequestFields, RequestHead
@@ -66,6 +66,8 @@ class Serving:
     replay_body: int
     idle_timeout: float
     response_timeout: float
+    # What a person sees of a refusal, and the request's target; None: as a program does. Where people sign in.
+    refusal_page: Callable[[Refusal, str], Page | None] | None = None
 
     def route_for(self, path: str, method: str) -> ServedRoute:
         """The route of a canonical path. Raises RouteNotMapped, MethodNotAllowed."""
