@@ -135,6 +135,21 @@ _UPSTREAM = Row("API", [
           "none", "table", 24),
 ])  # fmt: skip
 
+_PEOPLE = Row("People who sign in", [
+    Panel("Sessions", "Of people who have signed in, held in memory. Compare with sessions.max_sessions.",
+          [Query(f"sum by (credential) (auth_sidecar_sessions{{{_CREDENTIALS}}})", "{{credential}}")],
+          "none", width=12, stacked=True),
+    Panel("Sign-ins", "By how they ended: docs/sign-in.md says what each means.",
+          [Query(f'{_rate("logins_total", _CREDENTIALS, "outcome")} > 0', "{{outcome}}")],
+          "cps", width=12, stacked=True),
+    Panel("Refreshes of sessions", "taken_over: another process was faster; refused: the person has to sign in again.",
+          [Query(f'{_rate("session_refreshes_total", _CREDENTIALS, "outcome")} > 0', "{{outcome}}")],
+          "cps", width=12, stacked=True),
+    Panel("Sessions ended", "interrupted: a refresh's answer was lost; capacity: sessions.max_sessions is too small.",
+          [Query(f'{_rate("sessions_ended_total", _CREDENTIALS, "reason")} > 0', "{{reason}}")],
+          "cps", width=12, stacked=True),
+], collapsed=True)  # fmt: skip
+
 _PROCESS = Row("Process", [
     Panel("Builds", "Which version runs how often.",
           [Query(f"count by (version, python) (auth_sidecar_build_info{{{_PODS}}})")], "none", "table"),
@@ -164,4 +179,4 @@ _INJECTOR = Row("Injector", [
                  "{{outcome}}")], "none"),
 ], collapsed=True)  # fmt: skip
 
-ROWS = [_OVERVIEW, _TRAFFIC, _LATENCY, _ERRORS, _TOKENS, _UPSTREAM, _PROCESS, _INJECTOR]
+ROWS = [_OVERVIEW, _TRAFFIC, _LATENCY, _ERRORS, _TOKENS, _PEOPLE, _UPSTREAM, _PROCESS, _INJECTOR]

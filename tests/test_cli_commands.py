@@ -14,7 +14,7 @@ from sidecar.cli.commands import cli
 from sidecar.config.describe import json_schema
 from tests.commands import call, write
 
-ORDER = ["init", "routes", "check", "explain", "token", "doctor", "run", "webhook", "demo", "schema"]
+ORDER = ["init", "routes", "check", "explain", "token", "doctor", "run", "login", "webhook", "demo", "schema"]
 FINE: dict[str, Any] = {
     "upstream": {"url": "https://api.example"},
     "client": {"id": "x", "auth": "none"},

@@ -19,6 +19,10 @@ from sidecar.webhook.numbers import Numbers
 from tests.admin_state import EMPTY, HELD, StillClock, view
 
 TABLE: dict[str, tuple[str, set[str]]] = {
+    "auth_sidecar_sessions": ("gauge", {"credential"}),
+    "auth_sidecar_logins_total": ("counter", {"credential", "outcome"}),
+    "auth_sidecar_session_refreshes_total": ("counter", {"credential", "outcome"}),
+    "auth_sidecar_sessions_ended_total": ("counter", {"credential", "reason"}),
     "auth_sidecar_build_info": ("gauge", {"version", "python"}),
     "auth_sidecar_requests_total": ("counter", {"route", "method", "status"}),
     "auth_sidecar_request_duration_seconds": ("histogram", {"route"}),
@@ -57,6 +61,7 @@ def busy() -> Metrics:
     metrics.tokens.failed("app", None, "ahead", "invalid_client", 1.0, "no")
     metrics.tokens.dropped("app", "rejected")
     metrics.tokens.waited("app", 0.1)
+    metrics.sessions.credential("user")
     metrics.watch(lambda: [HELD], lambda: (3, 2))
     return metrics
 

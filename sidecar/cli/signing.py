@@ -31,7 +31,7 @@ def login(config: Path, credential: str, no_browser: bool, port: int | None, for
 
     \b
       auth-sidecar login sidecar.yaml user
-      auth-sidecar run sidecar.yaml
+      auth-sidecar login --no-browser sidecar.yaml user      when the browser is elsewhere
       auth-sidecar login --forget sidecar.yaml user
     """
     try:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sidecar.signin.sessions import Sessions
 
 _GONE = Failure("refused", "session_over", "the session is over")
-# What an authorization server answers to a refresh token that it does not know any more.
-_DEAD = "invalid_grant"
+# What an authorization server answers to a refresh token that it does not know any more, or not without the person.
+_DEAD = frozenset({"invalid_grant", "login_required", "interaction_required", "consent_required"})
 
 
 class SessionKeeper(Keeper):
@@ -106,7 +106,7 @@ class SessionKeeper(Keeper):
         if isinstance(result, Issued):
             self.session = found.renewed(Grant.of(result, self._wall(asked_at), found.grant))
             await sessions.renewed(self)  # before anybody uses it
-        elif result.reason == _DEAD:
+        elif result.reason in _DEAD:
             latest = await sessions.latest(self)
             if latest is not None and latest.generation > found.generation:
                 return self._taken_over(latest)

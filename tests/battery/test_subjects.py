@@ -242,4 +242,4 @@ async def test_made_up_subjects_cost_bounded_memory(stage: Stage, subjects: int)
         assert len(proxy.app.tokens()) <= 200
         assert stage.tokens.most_at_once <= 17  # 16 of one credential, and the application's own
         assert sum(form.get("subject_username") == ["regular"] for form in stage.tokens.forms) <= 2
-        await until(lambda: not proxy.app._store._tasks)
+        await until(lambda: not proxy.app._store._fetches._tasks)

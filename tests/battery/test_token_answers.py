@@ -40,7 +40,7 @@ async def first_answer(stage: Stage, script: Any, **changes: Any) -> tuple[Answe
     stage.tokens.script = script
     async with stage.sidecar(FakeClock(), ready=False, **changes) as proxy:
         await until(lambda: stage.tokens.calls, "the first token request")
-        await until(lambda: not proxy.app._store._tasks, "its end")
+        await until(lambda: not proxy.app._store._fetches._tasks, "its end")
         await proxy.ask("/app/x")
         return await proxy.ask("/app/x"), proxy
 
@@ -207,7 +207,7 @@ async def test_refusal_is_told_and_not_asked_for_again_at_once(stage: Stage, cod
     clock, seen = FakeClock(), set()
     retry = {"retry": {"initial": "10s", "max": "10s"}}
     async with stage.sidecar(clock, ready=False, refresh=retry) as proxy:
-        await until(lambda: stage.tokens.calls and not proxy.app._store._tasks)
+        await until(lambda: stage.tokens.calls and not proxy.app._store._fetches._tasks)
         before = stage.tokens.calls
         caller = await proxy.caller()
         for _ in range(100):
@@ -240,7 +240,7 @@ async def test_retry_after_is_waited_for(
     stage.tokens.script = says(b"busy", status, *fields)
     clock = FakeClock()
     async with stage.sidecar(clock, ready=False) as proxy:
-        await until(lambda: stage.tokens.calls and not proxy.app._store._tasks)
+        await until(lambda: stage.tokens.calls and not proxy.app._store._fetches._tasks)
         answer = await proxy.ask("/app/x")
         assert answer.error == "token_unavailable"
         wait = int(answer.all("Retry-After")[0])

@@ -20,7 +20,7 @@ REJECTED = http(401, b"no!", "WWW-Authenticate: Bearer")
 async def passes(clock: FakeClock, proxy: Sidecar, seconds: float) -> None:
     """Time passes, and the token requests that fall due then are seen through."""
     clock.advance(seconds)
-    await until(lambda: not proxy.app._store._tasks, "the token requests' end")
+    await until(lambda: not proxy.app._store._fetches._tasks, "the token requests' end")
 
 
 async def test_first_requests_of_ten_subjects_make_ten_token_requests(stage: Stage) -> None:
@@ -238,7 +238,7 @@ async def test_fleeting_tokens_make_no_hot_loop(stage: Stage, lifetime: float, s
     stage.tokens.lifetime = lifetime
     async with stage.sidecar(clock, ready=False, log={"level": "warning"}) as proxy:
         caller = await proxy.caller()
-        await until(lambda: stage.tokens.calls and not proxy.app._store._tasks)
+        await until(lambda: stage.tokens.calls and not proxy.app._store._fetches._tasks)
         for _ in range(250):
             await passes(clock, proxy, 0.02)
             assert (await caller.ask("/app/x")).status == (200 if served else 503)
