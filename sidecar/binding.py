@@ -21,7 +21,8 @@ from sidecar.proxy.pool import Pool
 from sidecar.proxy.serving import PageOf, ServedRoute, Serving
 from sidecar.routing.routes import RouteTable
 from sidecar.signin import cookies, refused
-from sidecar.signin.pages import Person, SignIn
+from sidecar.signin.pages import SignIn
+from sidecar.signin.person import Person
 from sidecar.signin.sessions import Sessions, SessionSource
 from sidecar.tokens.recipe import recipe
 from sidecar.tokens.store import Source, TokenStore

@@ -17,7 +17,7 @@ from sidecar.proxy import subject as subjects
 from sidecar.proxy.headers import RequestHead
 from sidecar.proxy.serving import SubjectOf
 from sidecar.signin import cookies
-from sidecar.signin.pages import Person
+from sidecar.signin.person import Person
 
 if TYPE_CHECKING:
     from sidecar.identity import Identity

@@ -83,6 +83,7 @@ CONFIGURATIONS = dict(whole_configurations())
 def loaded(text: str, folder: Path) -> Loaded:
     """Load an example where its secrets are."""
     (folder / "client_secret").write_text("not-a-secret\n")
+    (folder / "session_key").write_text("not-a-secret, but of 32 bytes or more\n")
     path = folder / "sidecar.yaml"
     path.write_text(text.replace(MOUNTED, f"{folder}/"))
     return load(path, dict.fromkeys(names(text), "stand-in"))

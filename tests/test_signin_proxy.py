@@ -13,7 +13,7 @@ from sidecar.demo.standin import StandIn
 from sidecar.errors import OriginNotAllowed
 from sidecar.proxy.headers import RequestFields, RequestHead
 from sidecar.signin import cookies
-from sidecar.signin.pages import Person
+from sidecar.signin.person import Person
 from sidecar.tokens.view import TokenView
 from sidecar.whose import FromSession
 from tests.fake_clock import FakeClock

@@ -1,8 +1,7 @@
 """The pages under `/.auth`: login, callback, logout, session.
 
 Owns what each of them answers, and the cookies that go with it. What an authorization server may be believed is
-attempt.py's business, what a session is sessions.py's. Nothing of the network's words is shown, and no token is in any
-answer.
+attempt.py's business, what a session is sessions.py's, what people are told said.py's. No token is in any answer.
 """
 
 from __future__ import annotations
@@ -10,32 +9,23 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs
 
 from cachetools import TTLCache
 
 from sidecar import logs
 from sidecar.clock import Clock
-from sidecar.config.schema import Credential
-from sidecar.config.values import SecretFrom
-from sidecar.errors import (
-    LoginDenied,
-    LoginFailed,
-    Refusal,
-    TokenRefused,
-    TokenUnavailable,
-)
 from sidecar.oauth.answer import Failure
 from sidecar.proxy.page import JSON, Asked, Page
 from sidecar.signin import attempt as attempts
 from sidecar.signin import claims as claim
-from sidecar.signin import cookies, html
+from sidecar.signin import cookies, said
 from sidecar.signin.attempt import Attempt
 from sidecar.signin.keeper import SessionKeeper
+from sidecar.signin.person import Person
 from sidecar.signin.seal import Seal
-from sidecar.signin.sessions import Sessions, SessionSource
+from sidecar.signin.sessions import Sessions
 
 _ATTEMPTS_AT_ONCE: Final = 5  # in one browser: tabs that were opened and left
 # Bytes of cookies they may be: many a server in front takes no more than 8 KiB in a line, and then the browser is
@@ -44,76 +34,11 @@ _ATTEMPTS_BYTES: Final = 4096
 _USED_STATES: Final = 100_000
 _PURPOSE: Final = b"login "
 
-# What people are told, by how a sign-in ended: title, sentences, the error it is.
-_SAID: Final[Mapping[str, tuple[str, tuple[str, ...], type[Refusal]]]] = {
-    "denied": (
-        "You have not been signed in",
-        ("Access was not allowed. If you have changed your mind, you can sign in again.",),
-        LoginDenied,
-    ),
-    "forged": (
-        "This sign-in cannot be completed",
-        (
-            "It was begun in another browser or window, was used already, or the link is not genuine.",
-            "Nothing has been changed. Please begin again.",
-        ),
-        LoginFailed,
-    ),
-    "expired": (
-        "Signing in took too long",
-        ("For your safety a sign-in has to be finished within a few minutes. Please begin again.",),
-        LoginFailed,
-    ),
-    "failed": (
-        "Signing in did not work",
-        ("The sign-in service answered with an error. Please try again.",),
-        LoginFailed,
-    ),
-    "refused": (
-        "Signing in did not work",
-        (
-            "The sign-in service does not accept this application.",
-            "Trying again will not help; please tell whoever looks after it.",
-        ),
-        TokenRefused,
-    ),
-    "unavailable": (
-        "Signing in is not possible at the moment",
-        ("The sign-in service does not answer. Please try again in a minute.",),
-        TokenUnavailable,
-    ),
-}
-
 
 class LoginEvents(Protocol):
     """Told how sign-ins end. `outcome` is a metric label."""
 
     def login(self, credential: str, outcome: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One credential of people who sign in, bound."""
-
-    name: str
-    credential: Credential
-    client_id: str | SecretFrom
-    source: SessionSource
-    local: str | None = (
-        None  # where the sign-in of the person at this machine serves requests without a session
-    )
-
-    @property
-    def secure(self) -> bool:
-        return self.credential.redirect_url is not None and self.credential.redirect_url.scheme == "https"
-
-    @property
-    def cookie(self) -> str:
-        return cookies.session_name(self.name, secure=self.secure)
-
-    @property
-    def login_url(self) -> str:
-        return f"/.auth/login?{urlencode({'credential': self.name})}"
 
 
 class SignIn:
@@ -139,17 +64,17 @@ class SignIn:
         wanted = _query(asked)
         person = self._named(wanted.get("credential"))
         if person is None:
-            return _refused("There is no such way to sign in", "Please check the link.")
+            return said.not_begun("There is no such way to sign in", "Please check the link.")
         try:
             return_to = attempts.return_path(_only(wanted.get("return_to")))
         except ValueError:
-            return _refused(
+            return said.not_begun(
                 "This link leads somewhere else",
                 "After signing in it would have left this site. Nothing was done.",
             )
         begun = attempts.begin(person.name, return_to, self._clock.wall(), secrets.token_urlsafe)
         try:
-            client_id = _client_id(person)
+            client_id = person.read_client_id()
         except (OSError, ValueError):
             return self._ended(person, "refused", return_to)
         url = attempts.authorization_url(person.credential, client_id, person.source.recipe.scopes, begun)
@@ -189,13 +114,16 @@ class SignIn:
         self._used[begun.state] = True
         result = await person.source.sign_in(code, begun.verifier)
         if isinstance(result, Failure):
-            return self._ended(person, _outcome(result), begun.return_to, gone)
+            return self._ended(person, said.outcome_of(result), begun.return_to, gone)
         issued, asked_at = result
         try:
             if issued.id_token is not None:
                 openid = attempts.asks_openid(credential, person.source.recipe.scopes)
                 claim.check_id_token(
-                    issued.id_token, _client_id(person), begun.nonce if openid else None, credential.issuer
+                    issued.id_token,
+                    person.read_client_id(),
+                    begun.nonce if openid else None,
+                    credential.issuer,
                 )
         except (claim.WrongIdentity, OSError, ValueError):
             return self._ended(person, "forged", begun.return_to, gone)
@@ -234,7 +162,7 @@ class SignIn:
             left.add(keeper.recipe.name)
         people.sort(key=lambda person: person.name not in left)  # whoever has left decides where to go
         gone = [cookies.clear_cookie(person.cookie, secure=person.secure) for person in people]
-        then = next(filter(None, map(self._after_logout, people)), "/")
+        then = next(filter(None, (person.after_logout for person in people)), "/")
         if asked.html:
             return Page(303, [("Location", then), *gone])
         return Page(200, gone, _json({"signed_in": False, "continue_at": then}), JSON)
@@ -288,37 +216,17 @@ class SignIn:
                 found.append(keeper)
         return found
 
-    @staticmethod
-    def _after_logout(person: Person) -> str | None:
-        credential = person.credential
-        if credential.logout_url is None:
-            return credential.post_logout_redirect_url
-        try:
-            fields = {"client_id": _client_id(person)}
-        except (OSError, ValueError):
-            fields = {}
-        # No id_token_hint: it would be a token in the browser's hands (OpenID Connect RP-Initiated Logout section 2).
-        if credential.post_logout_redirect_url is not None:
-            fields["post_logout_redirect_uri"] = credential.post_logout_redirect_url
-        return f"{credential.logout_url}?{urlencode(fields, quote_via=quote, safe='')}"
-
     def _ended(
         self, person: Person | None, outcome: str, return_to: str, fields: Sequence[tuple[str, str]] = ()
     ) -> Page:
         """A sign-in that ended without a session."""
+        if person is not None:
+            self._events.login(person.name, outcome)
+        elif len(self.people) == 1:  # whose attempt it was is not known, but there is only one way
+            person = next(iter(self.people.values()))
         name = person.name if person is not None else None
-        if name is not None:
-            self._events.login(name, outcome)
         logs.get("sessions").warning("login_failed", credential=name, outcome=outcome)
-        title, sentences, refusal = _SAID[outcome]
-        again = None
-        if person is not None and outcome != "refused":
-            query = urlencode({"credential": person.name, "return_to": return_to})
-            again = ("Sign in", f"/.auth/login?{query}")
-        elif person is None and len(self.people) == 1:
-            again = ("Sign in", next(iter(self.people.values())).login_url)
-        body = html.page(title, sentences, again, refusal.code)
-        return Page(refusal.status, [html.POLICY, *fields], body, refusal=refusal)
+        return said.ended(outcome, fields, credential=name, return_to=return_to)
 
 
 def _stale(begun: Sequence[tuple[str, int]], room: int) -> list[str]:
@@ -330,27 +238,6 @@ def _stale(begun: Sequence[tuple[str, int]], room: int) -> list[str]:
             break
         kept += 1
     return [name for name, _ in begun[: len(begun) - kept]]
-
-
-def _refused(title: str, sentence: str) -> Page:
-    return Page(
-        LoginFailed.status,
-        [html.POLICY],
-        html.page(title, [sentence], None, LoginFailed.code),
-        refusal=LoginFailed,
-    )
-
-
-def _outcome(failure: Failure) -> str:
-    if failure.reason == "invalid_grant":
-        return "expired"  # the code was: it lives for a minute or so
-    return "refused" if failure.outcome == "refused" else "unavailable"
-
-
-def _client_id(person: Person) -> str:
-    """Raises OSError, ValueError while the file it stands in cannot be read."""
-    found = person.client_id
-    return found.read().reveal() if isinstance(found, SecretFrom) else found
 
 
 def _query(asked: Asked) -> dict[str, list[str]]:
