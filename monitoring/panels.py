@@ -140,13 +140,13 @@ _PEOPLE = Row("People who sign in", [
           [Query(f"sum by (credential) (auth_sidecar_sessions{{{_CREDENTIALS}}})", "{{credential}}")],
           "none", width=12, stacked=True),
     Panel("Sign-ins", "By how they ended: docs/sign-in.md says what each means.",
-          [Query(f'{_rate("logins_total", _CREDENTIALS, "outcome")} > 0', "{{outcome}}")],
+          [Query(_rate("logins_total", _CREDENTIALS, "outcome"), "{{outcome}}")],
           "cps", width=12, stacked=True),
     Panel("Refreshes of sessions", "taken_over: another process was faster; refused: the person has to sign in again.",
-          [Query(f'{_rate("session_refreshes_total", _CREDENTIALS, "outcome")} > 0', "{{outcome}}")],
+          [Query(_rate("session_refreshes_total", _CREDENTIALS, "outcome"), "{{outcome}}")],
           "cps", width=12, stacked=True),
     Panel("Sessions ended", "interrupted: a refresh's answer was lost; capacity: sessions.max_sessions is too small.",
-          [Query(f'{_rate("sessions_ended_total", _CREDENTIALS, "reason")} > 0', "{{reason}}")],
+          [Query(_rate("sessions_ended_total", _CREDENTIALS, "reason"), "{{reason}}")],
           "cps", width=12, stacked=True),
 ], collapsed=True)  # fmt: skip
 

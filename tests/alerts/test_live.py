@@ -24,10 +24,6 @@ PANELS = {panel["title"]: panel for panel in panels(shown()) if panel["type"] !=
 EMPTY = {
     "Memory": "the kubelet's numbers: there is no kubelet here",
     "Processor": "the kubelet's numbers: there is no kubelet here",
-    "Sessions": "nobody signs in here",
-    "Sign-ins": "nobody signs in here",
-    "Refreshes of sessions": "nobody signs in here",
-    "Sessions ended": "nobody signs in here",
 }
 ALL = dict.fromkeys((name for name in variables(shown()) if name != "datasource"), ".*")
 CHOICES = {
