@@ -37,7 +37,8 @@ def configuration(folder: Path, egain: str, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     (folder / "sidecar.yaml").write_text(yaml.safe_dump(mapping))
-    (folder / "demo-client-secret").write_bytes((ROOT / "config" / "demo-client-secret").read_bytes())
+    for secret in ("demo-client-secret", "demo-session-key"):
+        (folder / secret).write_bytes((ROOT / "config" / secret).read_bytes())
     for path in folder.iterdir():
         path.chmod(0o444)
     return folder

@@ -34,7 +34,11 @@ def configuration(**names: str) -> str:
         "refresh": mapping["refresh"] | {"retry": {"initial": "500ms", "max": "2s"}},
         "log": {"level": "info"},
     }
-    del mapping["listen"], mapping["admin"]
+    people = {name for name, one in mapping["credentials"].items() if one["grant"] == "authorization_code"}
+    for name in people:  # nobody signs in here
+        del mapping["credentials"][name]
+    mapping["routes"] = [route for route in mapping["routes"] if route["credential"] not in people]
+    del mapping["listen"], mapping["admin"], mapping["sessions"]
     for route in mapping["routes"]:
         if route.get("name") == "get-portals":
             route["credential"] = "anonymous"  # the SDK's own bearer token is nothing that could be exchanged
