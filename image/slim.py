@@ -36,7 +36,8 @@ UNUSED = (
 # What is imported only when it is used for the first time. The image's tests name what is missing here.
 LATE = (
     "concurrent.futures.thread", "cryptography.hazmat.primitives.asymmetric.dh",
-    "cryptography.hazmat.primitives.ciphers.algorithms", "cryptography.hazmat.primitives.ciphers.modes",
+    "cryptography.hazmat.primitives.ciphers.aead", "cryptography.hazmat.primitives.ciphers.algorithms",
+    "cryptography.hazmat.primitives.ciphers.modes", "cryptography.hazmat.primitives.kdf.hkdf",
     "cryptography.hazmat.primitives.serialization", "encodings.idna", "encodings.latin_1", "encodings.utf_8_sig",
     "rich.live", "rich.progress", "rich.table", "uvloop",
 )  # fmt: skip

@@ -122,7 +122,7 @@ def test_command_works_without_anything_to_write(
     file = "/etc/auth-sidecar/sidecar.yaml"
     words, sign = {
         "schema": (("schema",), '"auth-sidecar configuration"'),
-        "check": (("check", file), "is fine: 27 routes"),
+        "check": (("check", file), "is fine: 33 routes"),
         "explain": (("explain", file, "GET", "/demo/echo"), "client_credentials"),
         "doctor": (("doctor", file), "ok"),
         "token": (("token", file, "app"), "app.knowledge.portalmgr.read"),
