@@ -18,11 +18,13 @@ ALGORITHM = "RS256"
 
 
 class SigningKey:
-    """An RSA key pair with its `kid`."""
+    """An RSA key pair with its `kid`: a new one, or the one of `pem` (ValueError if there is none in it)."""
 
-    def __init__(self, kid: str) -> None:
+    def __init__(self, kid: str, pem: bytes | None = None) -> None:
         self.kid = kid
-        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._private = (
+            rsa.generate_private_key(public_exponent=65537, key_size=2048) if pem is None else _read(pem)
+        )
 
     def sign(self, claims: Mapping[str, Any], *, header: Mapping[str, Any] | None = None) -> str:
         return jwt.encode(dict(claims), self._private, ALGORITHM, headers={"kid": self.kid, **(header or {})})
@@ -53,6 +55,13 @@ class SigningKey:
             .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
             .decode()
         )
+
+
+def _read(pem: bytes) -> rsa.RSAPrivateKey:
+    key = serialization.load_pem_private_key(pem, None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("not an RSA key")
+    return key
 
 
 @functools.cache

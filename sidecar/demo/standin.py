@@ -31,7 +31,7 @@ from sidecar.demo.directory import (
 from sidecar.demo.faults import Faults
 from sidecar.demo.grants import Rules
 from sidecar.demo.identity import IdentityProvider
-from sidecar.demo.keys import signing_key
+from sidecar.demo.keys import SigningKey, signing_key
 from sidecar.demo.operations import OperationTable, demo_operations, eGain_operations
 from sidecar.demo.seen import ApiRequestSeen, AuthorizationRequestSeen, TokenRequestSeen
 from sidecar.demo.signin.service import SignIn
@@ -68,8 +68,12 @@ class StandIn(Addresses):
         clock: Clock | None = None,
         exact: bool = False,
         sign_in: SignInSettings | None = None,
+        key: SigningKey | None = None,
     ) -> None:
-        """`exact`: the API refuses tokens with more scopes than an operation needs, which eGain's does not."""
+        """`exact`: the API refuses tokens with more scopes than an operation needs, which eGain's does not.
+
+        `key` signs the access tokens: those of a stand-in that was started anew are then as good as its first ones'.
+        """
         super().__init__(tenant)
         self.client_id, self.client_secret = client_id, client_secret
         self.sign_in = sign_in or SignInSettings()  # may be changed while it runs
@@ -92,6 +96,7 @@ class StandIn(Addresses):
         self._clock = clock or SystemClock()
         self._lifetime, self._port, self._ssl = lifetime, port, ssl_context
         self._exact = exact
+        self._key = key or signing_key("egain")
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> StandIn:
@@ -112,7 +117,7 @@ class StandIn(Addresses):
         return self
 
     def _wire(self) -> None:
-        self._mint = Mint(signing_key("egain"), self.issuer, self.base, self._clock)
+        self._mint = Mint(self._key, self.issuer, self.base, self._clock)
         self._identity = IdentityProvider(self.idp_issuer, self.idp_audience, signing_key("idp"), self._clock)
         rules = Rules(
             self.directory, self._identity, self.registration_id, self.tenant, self.anonymous_scope_prefix

@@ -1,6 +1,6 @@
 """The authorization servers: how each one is started, found and stopped.
 
-Owns subprocesses, by their own process ids, and what a client must know of each server. Whoever asks for a
+Owns how each is set up, and what a client must know of it (the process is `benchmarks/program.py`). Whoever asks for a
 server that is not installed is skipped with the reason.
 """
 
@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,76 +21,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from benchmarks.ports import free_port
+from benchmarks.program import Program
+
 HERE = Path(__file__).parent
 INSTALLED = HERE.parent.parent / ".real"
 SDK_PYTHON = INSTALLED / "sdk" / "bin" / "python"
 _LIBRARY = INSTALLED / "node_modules" / "oidc-provider" / "lib" / "index.js"
 _GLEWLWYD_TABLES = Path("/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3")
-_DEADLINE = 20.0
 
 # glewlwyd's administrator, as its own tables set it up, on a server that lives for one test run.
 _ADMIN = {"username": "admin", "password": "password"}
-
-
-class Program:
-    """A server as a subprocess; what it writes is in a file, to be shown when it does not start."""
-
-    def __init__(self, argv: list[str], folder: Path, port: int) -> None:
-        self._argv, self._folder, self._port = argv, folder, port
-        self._log = folder / "output.txt"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def output(self) -> str:
-        """What it has written so far."""
-        return self._log.read_text()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it, again on the same port, and wait until it listens."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._argv, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + _DEADLINE
-        while not self._listens():
-            ended = self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                self.kill()
-                pytest.fail(f"{self._argv[0]} did not start:\n{self._log.read_text()[-2000:]}")
-            time.sleep(0.02)
-
-    def freeze(self) -> None:
-        """From now on it accepts connections - the kernel does - and says nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End it without a word. A frozen process ends as well."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
-            return True
-        return False
-
-
-@contextlib.contextmanager
-def _running(program: Program) -> Iterator[None]:
-    try:
-        program.start()
-        yield
-    finally:
-        program.kill()
 
 
 @dataclass(frozen=True)
@@ -119,7 +56,7 @@ def oidc_provider(folder: Path, *, lifetime: int, origin: str | None = None) -> 
     node = shutil.which("node")
     if node is None or not _LIBRARY.exists():
         pytest.skip("oidc-provider is not installed; tests/real/install says why, or installs it")
-    port, key, client_key = _free_port(), _private_key(folder, "signing"), _private_key(folder, "client")
+    port, key, client_key = free_port(), _private_key(folder, "signing"), _private_key(folder, "client")
     options = {
         "library": _LIBRARY,
         "port": port,
@@ -132,7 +69,7 @@ def oidc_provider(folder: Path, *, lifetime: int, origin: str | None = None) -> 
     program = Program([node, str(HERE / "oidc_provider.mjs"), *words], folder, port)
     base = f"http://127.0.0.1:{port}"
     client = {"id": "svc-post", "secret": {"file": _secret(folder, "postsecret")}}
-    with _running(program):
+    with program.running():
         yield Server(
             "oidc-provider", program, base, f"{base}/token", f"{base}/jwks", f"{base}/token/introspection",
             "urn:api:default", client, key, client_key,
@@ -145,7 +82,7 @@ def glewlwyd(folder: Path, *, lifetime: int) -> Iterator[Server]:
     command = shutil.which("glewlwyd")
     if command is None or shutil.which("sqlite3") is None or not _GLEWLWYD_TABLES.exists():
         pytest.skip("glewlwyd and sqlite3 are not installed; tests/real/install says why, or installs them")
-    port, key = _free_port(), _private_key(folder, "signing")
+    port, key = free_port(), _private_key(folder, "signing")
     configuration = (HERE / "glewlwyd.conf").read_text().replace("@PORT@", str(port))
     (folder / "glewlwyd.conf").write_text(configuration)
     tables = _GLEWLWYD_TABLES.read_bytes()
@@ -153,7 +90,7 @@ def glewlwyd(folder: Path, *, lifetime: int) -> Iterator[Server]:
     program = Program([command, "--config-file=glewlwyd.conf"], folder, port)
     base = f"http://127.0.0.1:{port}"
     client = {"id": "svc", "secret": {"file": _secret(folder, "s3cr3t")}}
-    with _running(program):
+    with program.running():
         _set_up_glewlwyd(f"{base}/api", key, lifetime)
         yield Server(
             "glewlwyd", program, base, f"{base}/api/oidc/token", f"{base}/api/oidc/jwks", "",
@@ -219,10 +156,3 @@ def _secret(folder: Path, text: str) -> str:
     path = folder / "client-secret"
     path.write_text(text + "\n")
     return str(path)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

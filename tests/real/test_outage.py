@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.steady import OK, Reply, Steady, get
+from benchmarks.program import Program
+from benchmarks.steady import OK, Steady, get
+from benchmarks.wire import Reply
 from sidecar.clock import SystemClock
 from tests.harness import until
 from tests.real.front import AGENT, APPLICATION, front
-from tests.real.servers import Program, oidc_provider
+from tests.real.servers import oidc_provider
 
 pytestmark = pytest.mark.real
 
