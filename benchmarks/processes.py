@@ -1,6 +1,6 @@
-"""The other processes of a measurement: the eGain stand-in, and the sidecar as anybody runs it.
+"""The sidecar as anybody runs it, in a process of its own.
 
-Owns how they are started, asked and ended: each with the block that started it, whatever happens in there.
+Owns how it is started, asked and ended: with the block that started it, whatever happens in there.
 """
 
 from __future__ import annotations
@@ -8,68 +8,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import multiprocessing
+import os
 import re
-import signal
 import sys
 import urllib.error
 import urllib.request
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sidecar.demo.config import demo_config
-from sidecar.demo.standin import StandIn
+from benchmarks.machine import memory_mib
 
-CALLERS = 5  # who have tokens of their own, to be exchanged
+RUN = (sys.executable, "-m", "sidecar", "run")
 _READY = 30.0
 _DRAIN = 40.0  # longer than shutdown.drain_timeout
-_SAMPLE = re.compile(rb"^(\w+)(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
+_SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Egain:
-    """What the load must know of the stand-in, which lives in another process."""
+class Metrics:
+    """One reading of `/metrics`."""
 
-    config: dict[str, Any]
-    secret: str
-    caller_tokens: list[str] = field(repr=False)
+    def __init__(self, text: str) -> None:
+        self._samples = [(name, labels, float(value)) for name, labels, value in _SAMPLE.findall(text)]
 
-
-@contextlib.contextmanager
-def stand_in(lifetime: float) -> Iterator[Egain]:
-    """A stand-in in a process of its own, until the block ends or this process does."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve_stand_in, args=(theirs, lifetime), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(_READY):
-            raise RuntimeError("the stand-in did not start")
-        yield Egain(*ours.recv())
-    finally:
-        ours.close()  # the end of the pipe is the end of the stand-in
-        process.join(5)
-        process.kill()
-        process.join()
-
-
-def _serve_stand_in(pipe: Connection, lifetime: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for all; the pipe says when to end
-
-    async def serve() -> None:
-        async with StandIn(lifetime=lifetime, remember=100) as egain:
-            egain.directory.open = True
-            tokens = [egain.idp_token(f"caller{n}@example.com", lifetime=86400) for n in range(CALLERS)]
-            pipe.send((demo_config(egain), egain.client_secret, tokens))
-            with contextlib.suppress(EOFError):
-                await asyncio.to_thread(pipe.recv)
-
-    asyncio.run(serve())
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of all series of this name with these labels."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            value
+            for found, has, value in self._samples
+            if found == name and all(pair in has for pair in wanted)
+        )
 
 
 @dataclass(frozen=True)
@@ -86,28 +57,34 @@ class Process:
         return self.child.returncode is not None
 
     def rss_mib(self) -> float:
-        status = Path(f"/proc/{self.child.pid}/status").read_text(encoding="ascii")
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+        return memory_mib(self.child.pid)
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.child.pid}/fd"))
 
     async def ready(self) -> bool:
         return (await asyncio.to_thread(_get, f"http://{self.admin}/readyz"))[0] == 200
 
+    async def metrics(self) -> Metrics:
+        _, text = await asyncio.to_thread(_get, f"http://{self.admin}/metrics")
+        return Metrics(text.decode())
+
     async def tokens(self) -> TokenCounts:
         """What `/metrics` says of tokens, over all credentials."""
-        _, text = await asyncio.to_thread(_get, f"http://{self.admin}/metrics")
-        sums: Counter[str] = Counter()
-        for name, labels, value in _SAMPLE.findall(text):
-            well = "ok" if b'outcome="ok"' in labels else ""
-            sums[f"{name.decode()} {well}".strip()] += int(float(value))
-        asked = "auth_sidecar_token_requests_total"
-        waits = sums["auth_sidecar_token_wait_seconds_count"]
-        return TokenCounts(sums[f"{asked} ok"], sums[asked], waits)
+        return TokenCounts.of(await self.metrics())
 
 
 class TokenCounts(NamedTuple):
     obtained: int
     failed: int
     waits: int  # requests that waited for a token
+
+    @staticmethod
+    def of(metrics: Metrics) -> TokenCounts:
+        name = "auth_sidecar_token_requests_total"
+        well = int(metrics.total(name, outcome="ok"))
+        waits = int(metrics.total("auth_sidecar_token_wait_seconds_count"))
+        return TokenCounts(well, int(metrics.total(name)) - well, waits)
 
     def since(self, before: TokenCounts) -> TokenCounts:
         return TokenCounts(*(now - then for now, then in zip(self, before, strict=True)))
@@ -123,10 +100,24 @@ def _get(url: str) -> tuple[int, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def sidecar(config: Path) -> AsyncIterator[Process]:
-    """`python -m sidecar run CONFIG` until the block ends; ready when it begins."""
+async def sidecar(
+    config: Path,
+    *,
+    inside: Sequence[str] = (),
+    run: Sequence[str] = RUN,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Process]:
+    """`python -m sidecar run CONFIG` until the block ends; ready when it begins.
+
+    `inside`: a command that runs the one behind it in its place, as `nice` does; `run`: another way to run it.
+    """
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecar", "run", str(config), stderr=asyncio.subprocess.PIPE
+        *inside,
+        *run,
+        str(config),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
     )
     assert child.stderr is not None
     events: Counter[str] = Counter()
@@ -156,9 +147,14 @@ async def _listening(stderr: asyncio.StreamReader) -> dict[str, str]:
 async def _follow(stderr: asyncio.StreamReader, events: Counter[str]) -> None:
     """Read the log as it comes - a full pipe would stop the sidecar - and count what is in it."""
     while line := await stderr.readline():
-        event = json.loads(line)["event"] if line.startswith(b"{") else "(no JSON)"
+        event = json.loads(line)["event"] if line.startswith(b"{") else STRAY
+        if event == STRAY:
+            print("the sidecar's log:", line.decode(errors="replace").rstrip(), file=sys.stderr)
         if event != "request":
             events[event] += 1
+
+
+STRAY = "(no JSON)"  # a line of the log that is none: a stray traceback
 
 
 async def _end(child: asyncio.subprocess.Process, drain: asyncio.Task[None] | None) -> None:

@@ -51,8 +51,13 @@ class Program:
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"{self._argv[0]} did not start:\n{self._log.read_text()[-2000:]}")
+                raise RuntimeError(f"{self._argv[0]} did not start:\n{self.output[-2000:]}")
             time.sleep(0.02)
+
+    @property
+    def output(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def freeze(self) -> None:
         """From now on it accepts connections - the kernel does - and says nothing."""
