@@ -11,18 +11,18 @@ import json
 import os
 import re
 import sys
-import urllib.error
-import urllib.request
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.machine import memory_mib
+from benchmarks.wire import Reply, Wire
 
 RUN = (sys.executable, "-m", "sidecar", "run")
 _READY = 30.0
+_PATIENCE = 10.0
 _DRAIN = 40.0  # longer than shutdown.drain_timeout
 _SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
 
@@ -51,6 +51,9 @@ class Process:
     proxy: str
     admin: str
     events: Counter[str]
+    _kept: list[Wire] = field(
+        default_factory=list
+    )  # to the admin listener: there may be no descriptor for another
 
     @property
     def ended(self) -> bool:
@@ -63,11 +66,22 @@ class Process:
         return len(os.listdir(f"/proc/{self.child.pid}/fd"))
 
     async def ready(self) -> bool:
-        return (await asyncio.to_thread(_get, f"http://{self.admin}/readyz"))[0] == 200
+        return (await self._get("/readyz")).status == 200
 
     async def metrics(self) -> Metrics:
-        _, text = await asyncio.to_thread(_get, f"http://{self.admin}/metrics")
-        return Metrics(text.decode())
+        return Metrics((await self._get("/metrics")).body.decode())
+
+    async def _get(self, path: str) -> Reply:
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        async with asyncio.timeout(_PATIENCE):
+            if self._kept:
+                with contextlib.suppress(OSError, EOFError):  # it was idle for too long
+                    return await self._kept[0].ask(request)
+                self._kept.pop().close()
+            wire = Wire(self.admin)
+            reply = await wire.ask(request)
+            self._kept.append(wire)
+            return reply
 
     async def tokens(self) -> TokenCounts:
         """What `/metrics` says of tokens, over all credentials."""
@@ -88,15 +102,6 @@ class TokenCounts(NamedTuple):
 
     def since(self, before: TokenCounts) -> TokenCounts:
         return TokenCounts(*(now - then for now, then in zip(self, before, strict=True)))
-
-
-def _get(url: str) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +127,7 @@ async def sidecar(
     assert child.stderr is not None
     events: Counter[str] = Counter()
     drain: asyncio.Task[None] | None = None
+    process: Process | None = None
     try:
         async with asyncio.timeout(_READY):
             where = await _listening(child.stderr)
@@ -131,6 +137,8 @@ async def sidecar(
                 await asyncio.sleep(0.1)
         yield process
     finally:
+        for wire in process._kept if process else ():
+            wire.close()
         await _end(child, drain)
 
 
