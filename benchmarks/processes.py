@@ -111,6 +111,7 @@ async def sidecar(
     inside: Sequence[str] = (),
     run: Sequence[str] = RUN,
     environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[Process]:
     """`python -m sidecar run CONFIG` until the block ends; ready when it begins.
 
@@ -123,6 +124,7 @@ async def sidecar(
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **(environment or {})},
+        pass_fds=pass_fds,
     )
     assert child.stderr is not None
     events: Counter[str] = Counter()
@@ -137,7 +139,7 @@ async def sidecar(
                 await asyncio.sleep(0.1)
         yield process
     finally:
-        for wire in process._kept if process else ():
+        for wire in process._kept if process is not None else ():
             wire.close()
         await _end(child, drain)
 

@@ -51,6 +51,7 @@ class Act:
     end: Hit
     proof: Proof
     may: frozenset[str] = frozenset()  # failures that callers may see; none: nobody notices
+    newcomers: frozenset[str] = frozenset()  # failures that only those may see for whom no token is held yet
     seconds: float = 8.0
 
 
@@ -195,9 +196,9 @@ _DOWN = frozenset({UNREACHABLE})
 PLAIN = (
     Act("token endpoint stopped", *_TOKENS_STOP, token_failed("connect"), _NONE),
     Act("token endpoint frozen", *_TOKENS_FREEZE, token_failed("timeout"), _NONE),
-    Act("token endpoint slow", tokens_are(delay=1.5), tokens_are(), token_slow(1.2)),
+    Act("token endpoint slow", tokens_are(delay=0.7), tokens_are(), token_slow(0.6)),
     Act("token endpoint resets", tokens_are(kind="down"), tokens_are(), token_failed("connect"), _NONE),
-    Act("token endpoint garbled", garble_tokens, tokens_are(), token_failed("malformed"), _NONE, 3.0),
+    Act("token endpoint garbled", garble_tokens, tokens_are(), token_failed("malformed"), _NONE, seconds=3.0),
     Act(
         "token endpoint throttles",
         tokens_are(kind="throttled", retry_after="2"),
@@ -205,13 +206,20 @@ PLAIN = (
         token_failed("http_429"),
         _NONE,
     ),
-    Act("API stopped", *_API_STOP, came(UNREACHABLE), _DOWN),
+    Act("API stopped", *_API_STOP, came(UNREACHABLE), _DOWN | {GARBLED, CUT}),
     Act("API frozen", *_API_FREEZE, came(TIMEOUT), frozenset({TIMEOUT, OVERLOADED, UNREACHABLE})),
     Act("API slow", api_is(mode="slow", ms=250), api_is(), lambda seen: seen.median > 0.2),
     Act("API resets", api_is(mode="reset"), api_is(), came(UNREACHABLE, GARBLED), _DOWN | {GARBLED}),
     Act("API garbled", api_is(mode="garble"), api_is(), came(GARBLED), _DOWN | {GARBLED, CUT}),
     Act("API throttles", api_is(mode="throttle"), api_is(), came("429"), frozenset({"429"})),
-    Act("client secret rotated", rotate_secret, nothing, token_failed("invalid_client"), seconds=5.0),
+    Act(
+        "client secret rotated",
+        rotate_secret,
+        nothing,
+        token_failed("invalid_client"),
+        newcomers=frozenset({REFUSED}),
+        seconds=5.0,
+    ),
     Act("configuration changed", good_config, nothing, reloaded("ok"), seconds=4.0),
     Act("configuration broken", broken_config, lambda s: good_config(s), reloaded("failed"), seconds=4.0),
     Act("descriptors used up", _FULL.begin, _FULL.end, _FULL.full, _NONE | _DOWN | {CLOSED}),
@@ -221,5 +229,7 @@ PLAIN = (
 SECLUDED = (
     Act("clock an hour ahead", clock(3600), clock(0), clock_is_off(3600)),
     Act("clock an hour behind", clock(-3600), clock(0), clock_is_off(-3600)),
-    Act("names not found", name_is(False), name_is(True), token_failed("connect"), _NONE | _DOWN, 16.0),
+    Act(
+        "names not found", name_is(False), name_is(True), token_failed("connect"), _NONE | _DOWN, seconds=16.0
+    ),
 )
