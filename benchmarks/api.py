@@ -40,7 +40,7 @@ _SCOPES = {
     ("app", ""): "app.knowledge.portalmgr.read",
     ("agent", "manage"): "knowledge.portalmgr.onbehalfof.manage",
     ("agent", ""): "knowledge.portalmgr.onbehalfof.read",
-    ("anonymous", ""): "knowledge.portalmgr.read",
+    ("nobody", ""): "knowledge.portalmgr.read",
     ("exchange", ""): "knowledge.portalmgr.read",
 }
 
@@ -83,7 +83,7 @@ class Judge:
         now = time.time()
         if (self._judged_at if now < self._late_until else now) >= claims["ends_at"]:
             raise Refused(f"a token that expired {now - claims['ends_at']:.3f} s ago")
-        _, kind, rest = path.split("/", 2)
+        kind, _, rest = path[1:].partition("/")
         if claims["scope"] != _SCOPES.get((kind, rest if rest == "manage" else "")):
             raise Refused(f"a token for {claims['scope']} at {path}")
         return claims
@@ -203,6 +203,7 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
             self._transport.write(_PIECE[: min(left, len(_PIECE))])
             left -= len(_PIECE)
+            await asyncio.sleep(0)  # the others' turn
 
 
 async def serve(port: int, judge: Judge) -> None:

@@ -107,7 +107,7 @@ def judge(ask: Ask, reply: Reply) -> Verdict:
         wrong = _problem(ask, reply)
         return Verdict("wrong", wrong) if wrong else Verdict("refused", reply.outcome)
     if reply.status not in (200, 429):
-        return Verdict("wrong", f"{reply.status} of the API")  # 401: the token it was shown is no good
+        return Verdict("wrong", f"{reply.status} without an error code")  # 401: of the API, for its token
     try:
         said = json.loads(reply.body)
         told = {name: said[name] for name in ("n", "method", "subject", "scopes", "sha256")}

@@ -193,12 +193,23 @@ def envoy(folder: Path, upstream: Upstream, name: str, *, log: bool) -> Peer:
     """Envoy with credential_injector and OAuth 2.0 client credentials, one worker."""
     port = free_port()
     file = folder / f"{name}.json"
-    file.write_text(json.dumps(_envoy(port, upstream, log=log)), encoding="utf-8")
+    api = {**cluster("api", upstream.tls_port), "transport_socket": _tls(upstream)}
+    clusters = [api, cluster("tokens", upstream.plain_port)]
+    config = envoy_config(port, upstream.token_url, clusters, log=log)
+    return envoy_peer(file, name, port, config)
+
+
+def envoy_peer(file: Path, name: str, port: int, config: dict[str, Any]) -> Peer:
+    """Envoy with this configuration, one worker."""
+    file.write_text(json.dumps(config), encoding="utf-8")
     options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
     return Peer(name, port, [str(ENVOY), "-c", str(file), *options])
 
 
-def _envoy(port: int, upstream: Upstream, *, log: bool) -> dict[str, Any]:
+def envoy_config(
+    port: int, token_url: str, clusters: list[dict[str, Any]], *, log: bool, secret: str = "bench"
+) -> dict[str, Any]:
+    """Client credentials from `token_url` (cluster `tokens`) for everything that goes to cluster `api`."""
     api = "type.googleapis.com/envoy.extensions"
     manager: dict[str, Any] = {
         "@type": f"{api}.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -215,7 +226,7 @@ def _envoy(port: int, upstream: Upstream, *, log: bool) -> dict[str, Any]:
             ]
         },
         "http_filters": [
-            {"name": "envoy.filters.http.credential_injector", "typed_config": _injector(upstream)},
+            {"name": "envoy.filters.http.credential_injector", "typed_config": _injector(token_url)},
             {"name": "router", "typed_config": {"@type": f"{api}.filters.http.router.v3.Router"}},
         ],
     }
@@ -224,7 +235,7 @@ def _envoy(port: int, upstream: Upstream, *, log: bool) -> dict[str, Any]:
         manager["access_log"] = [{"name": "stdout", "typed_config": {"@type": stdout}}]
     return {
         "static_resources": {
-            "secrets": [{"name": "secret", "generic_secret": {"secret": {"inline_string": "bench"}}}],
+            "secrets": [{"name": "secret", "generic_secret": {"secret": {"inline_string": secret}}}],
             "listeners": [
                 {
                     "name": "in",
@@ -241,15 +252,12 @@ def _envoy(port: int, upstream: Upstream, *, log: bool) -> dict[str, Any]:
                     ],
                 }
             ],
-            "clusters": [
-                {**_cluster("api", upstream.tls_port), "transport_socket": _tls(upstream)},
-                _cluster("tokens", upstream.plain_port),
-            ],
+            "clusters": clusters,
         }
     }
 
 
-def _injector(upstream: Upstream) -> dict[str, Any]:
+def _injector(token_url: str) -> dict[str, Any]:
     api = "type.googleapis.com/envoy.extensions"
     return {
         "@type": f"{api}.filters.http.credential_injector.v3.CredentialInjector",
@@ -259,7 +267,7 @@ def _injector(upstream: Upstream) -> dict[str, Any]:
             "name": "envoy.http.injected_credentials.oauth2",
             "typed_config": {
                 "@type": f"{api}.http.injected_credentials.oauth2.v3.OAuth2",
-                "token_endpoint": {"cluster": "tokens", "timeout": "3s", "uri": upstream.token_url},
+                "token_endpoint": {"cluster": "tokens", "timeout": "3s", "uri": token_url},
                 "scopes": ["app.knowledge.portalmgr.read"],
                 "client_credentials": {
                     "client_id": "bench",
@@ -271,7 +279,7 @@ def _injector(upstream: Upstream) -> dict[str, Any]:
     }
 
 
-def _cluster(name: str, port: int) -> dict[str, Any]:
+def cluster(name: str, port: int) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": _address("127.0.0.1", port), "hostname": f"localhost:{port}"}}
     return {
         "name": name,

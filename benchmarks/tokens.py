@@ -63,10 +63,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--key", type=Path, required=True, help="PEM of an RSA key that signs the tokens")
     parser.add_argument("--lifetime", type=float, required=True, help="of tokens, in seconds")
-    parser.add_argument("--client", nargs=2, default=["bench", "bench-secret"], metavar=("ID", "SECRET"))
+    parser.add_argument("--client", default="bench", help="its id (default: bench)")
+    parser.add_argument("--secret", default="bench-secret", help="its secret, nobody's real one")
     given = parser.parse_args()
     key = SigningKey("egain", given.key.read_bytes())
-    client_id, secret = given.client
     in_loop(
         _serve(
             Counted(
@@ -74,8 +74,8 @@ def main() -> None:
                 lifetime=given.lifetime,
                 key=key,
                 remember=100,
-                client_id=client_id,
-                client_secret=secret,
+                client_id=given.client,
+                client_secret=given.secret,
             )
         )
     )

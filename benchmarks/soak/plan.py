@@ -79,7 +79,7 @@ def configuration(plan: Plan, secret: Path, api: str, short: str, long: str) -> 
             _route("/app/manage", "app", MANAGE),
             _route("/app/events", "app", READ),
             _route("/app/big", "app", READ),
-            _route("/anonymous", "nobody", DELEGATED),
+            _route("/nobody", "nobody", DELEGATED),
             _route("/exchange", "exchange", DELEGATED),
             _route("/agent/read", "agent", OBO_READ),
         ],

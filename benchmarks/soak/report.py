@@ -17,6 +17,7 @@ from benchmarks.soak.trend import Trend, cycle_means
 from benchmarks.stream import Sent
 
 SLOPE_LIMIT = 1.0  # MiB an hour
+TOLD_AFTER = 10.0  # minutes: before, memory is not judged by its slope
 SURE_AFTER = 20.0  # minutes: from here on a slope above the limit fails even when chance may have made it
 _FLAT_WITHIN = 40  # descriptors, tasks: idle connections of the load and of the pool come and go
 _DISTURBED = 100.0  # ms of p99 that nobody need fear to be held up by others...
@@ -91,12 +92,12 @@ class Report:
         return said
 
     def _growth(self) -> list[str]:
-        memory, said = self.trend("anonymous_mib"), []
-        if memory is None:
-            return ["too short to tell whether memory grows"]
-        above = memory.slope >= SLOPE_LIMIT and self.plan.minutes >= SURE_AFTER
-        if memory.low > SLOPE_LIMIT or above:
-            said.append(f"memory grows by {memory.slope:.1f} MiB an hour")
+        memory = self.trend("anonymous_mib")
+        said: list[str] = []
+        if memory is not None and self.plan.minutes >= TOLD_AFTER:
+            above = memory.slope >= SLOPE_LIMIT and self.plan.minutes >= SURE_AFTER
+            if memory.low > SLOPE_LIMIT or above:
+                said.append(f"memory grows by {memory.slope:.1f} MiB an hour")
         for name in ("descriptors", "tasks"):
             first, last = self.calm(name)
             if abs(last - first) > _FLAT_WITHIN:

@@ -83,7 +83,9 @@ async def scene(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
             stack.enter_context(
                 python("benchmarks.tokens", port, folder / name, key=key, lifetime=life).running()
             )
-        stack.enter_context(python("benchmarks.api", api, folder / "api", key=key, sins=sins).running())
+        judge = stack.enter_context(
+            python("benchmarks.api", api, folder / "api", key=key, sins=sins).running()
+        )
         origins = [f"http://127.0.0.1:{port}" for port in (api, short, long)]
         config = folder / "sidecar.yaml"
         config.write_text(yaml.safe_dump(configuration(plan, secret, *origins)), encoding="utf-8")
@@ -97,12 +99,14 @@ async def scene(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
             pass_fds=(theirs.fileno(),),
         ) as process:
             yield Scene(process, ours, callers, sins, limits)
+        if judge.output:
+            raise RuntimeError(f"the API itself failed: {judge.output[-2000:]}")
 
 
 def ordinary(plan: Plan, callers: Sequence[tuple[str, str]]) -> Iterator[Ask]:
     """Every way of getting a token: half of the requests are the subjects'."""
     agents = [subject(n) for n in range(plan.subjects)]
-    others = [Who("/anonymous", "anonymous", DELEGATED)]
+    others = [Who("/nobody", "anonymous", DELEGATED)]
     others += [Who("/exchange", name, DELEGATED, f"Authorization: Bearer {token}") for name, token in callers]
     return asking.mixed((asking.application(CLIENT_ID), agents, others, agents))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.goals import table
-from benchmarks.soak.report import SLOPE_LIMIT, Report
+from benchmarks.soak.plan import CALM
+from benchmarks.soak.report import SLOPE_LIMIT, TOLD_AFTER, Report
 
 _MEASURED = ("rss_mib", "anonymous_mib", "descriptors", "tasks")
 
@@ -61,14 +62,16 @@ def _phases(report: Report) -> str:
     for phase, found in report.latencies.items():
         p50, p99 = report.percentiles(phase)
         told = ", ".join(f"{count} {what}" for what, count in sorted(report.nuisances.get(phase, {}).items()))
-        rows.append([f"beside {phase}" if told else phase, str(len(found)), f"{p50:.2f}", f"{p99:.2f}", told])
+        rows.append(
+            [phase if phase == CALM else f"beside {phase}", str(len(found)), f"{p50:.2f}", f"{p99:.2f}", told]
+        )
     return table(rows)
 
 
 def _slope(report: Report) -> str:
     found = report.trend("anonymous_mib")
-    if found is None:
-        return "not known, too short"
+    if found is None or report.plan.minutes < TOLD_AFTER:
+        return f"not judged before {TOLD_AFTER:g} minutes"
     between = f"95 %: {found.low:+.2f} .. {found.high:+.2f}, {found.points} cycles"
     return f"{found.slope:+.2f} MiB an hour ({between}): {found.word(SLOPE_LIMIT)}"
 
