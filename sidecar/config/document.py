@@ -43,7 +43,9 @@ class Flaw(NamedTuple):
 class Node:
     """A value, and the line of the key or list item it belongs to."""
 
-    value: str | list[Node] | dict[str, Node] | None
+    value: str | list[Node] | dict[str, Node] | None = field(
+        repr=False
+    )  # a secret may stand there by mistake
     line: int
     weight: int = 1
 

@@ -41,7 +41,7 @@ class Draft:
     """What a file says, before anybody has looked at the meaning."""
 
     expand: Callable[[str], str]
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict, repr=False)  # a secret may stand there by mistake
     spots: dict[Loc, Spot] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)

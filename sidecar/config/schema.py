@@ -100,7 +100,7 @@ class HeaderSource(Model):
 class ValueSource(Model):
     """The subject is always the same."""
 
-    value: SomeText = Field(description="A fixed subject.")
+    value: SomeText = Field(repr=False, description="A fixed subject.")
 
 
 class ClaimSource(Model):
@@ -151,7 +151,7 @@ class Credential(Model):
     grant: Grant = Field(description="Which flow of the guide.")
     token_url: EndpointUrl = Field(description="Token endpoint.")
     token_query: dict[SomeText, Text] = Field(
-        default={}, description="Query parameters of the token endpoint."
+        default={}, repr=False, description="Query parameters of the token endpoint."
     )
     scope_prefix: ScopePrefix = Field(
         default="", description="Put before each scope when a token is requested."
@@ -187,7 +187,9 @@ class Credential(Model):
     post_logout_redirect_url: UrlText | None = Field(
         default=None, description="authorization_code: where people go after signing out."
     )
-    extra_params: dict[SomeText, Text] = Field(default={}, description="Added to the token request's form.")
+    extra_params: dict[SomeText, Text] = Field(
+        default={}, repr=False, description="Added to the token request's form."
+    )
     resource: OneOrMany | None = Field(default=None, description="RFC 8707 resource indicator(s).")
     audience: OneOrMany | None = Field(
         default=None, description="RFC 8693 audience(s), as Auth0 and Okta want them."

@@ -32,7 +32,7 @@ class Review:
     uid: str
     namespace: str
     dry_run: bool
-    pod: Object | None
+    pod: Object | None = field(repr=False)  # environment variables are in it
 
 
 @dataclass(frozen=True, slots=True)
