@@ -9,6 +9,7 @@ SOURCES := sidecar tests benchmarks helm supply monitoring image
 .PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 .PHONY: image test-image test-pod
+.PHONY: outage test-faults
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,8 +89,16 @@ test-alerts: $(VENV)/.installed ## Alert rules and dashboard with a real Prometh
 dashboard: $(VENV)/.installed ## Write the Grafana dashboard anew from monitoring/
 	$(BIN)/python -m monitoring.dashboard
 
-soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
-	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
+soak: $(VENV)/.installed ## 10,000 subjects, short tokens, hostile callers, half a core and 128 MiB, for MINUTES=30
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) $(if $(JSON),--json $(JSON))
+
+test-faults: $(VENV)/.installed ## Everything around the sidecar goes wrong in turn, under load; five minutes
+	benchmarks/faults/install
+	$(BIN)/python -m benchmarks.faults $(if $(JSON),--json $(JSON))
+
+outage: $(VENV)/.installed ## An outage of the token endpoint beside Envoy, seven minutes
+	benchmarks/install
+	$(BIN)/python -m benchmarks.outage $(if $(JSON),--json $(JSON))
 
 bench: $(VENV)/.installed ## Beside Envoy, Caddy, nginx and plain aiohttp, a quarter of an hour (QUICK=1: a minute)
 	benchmarks/install

@@ -76,9 +76,12 @@ class Wire:
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes]]:
-    """Status and fields, names in lower case."""
+    """Status and fields, names in lower case. Raises ValueError when there is more than one length."""
     head = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in head[1:])}
+    fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in head[1:])]
+    headers = dict(fields)
+    if sum(name in (b"content-length", b"transfer-encoding") for name, _ in fields) > 1:
+        raise ValueError("two lengths")
     return int(head[0].split(b" ", 2)[1]), headers
 
 
