@@ -172,7 +172,9 @@ class Credential(Model):
         default=None, description="authorization_code: where people sign in (authorization endpoint)."
     )
     authorization_params: dict[SomeText, Text] = Field(
-        default={}, description="authorization_code: added to the authorization request's query."
+        default={},
+        repr=False,
+        description="authorization_code: added to the authorization request's query.",
     )
     redirect_url: EndpointUrl | None = Field(
         default=None,

@@ -29,7 +29,7 @@ class Asked:
     """What a page has to know of the request."""
 
     method: str
-    query: str  # without the `?`, as it came
+    query: str = field(repr=False)  # without the `?`, as it came: a code may be in it
     cookies: Sequence[bytes] = field(repr=False)
     html: bool  # a person is looking, not a script
 
@@ -39,8 +39,8 @@ class Page:
     """An answer of the sidecar's own."""
 
     status: int
-    fields: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
+    fields: Sequence[tuple[str, str]] = field(default=(), repr=False)  # cookies, and where a sign-in goes on
+    body: bytes = field(default=b"", repr=False)
     kind: str = HTML
     refusal: type[Refusal] | None = None  # what it stands for, if it is an error
 

@@ -28,6 +28,10 @@ class Target(NamedTuple):
     query: str  # with its `?`, byte for byte; empty when there was none
     authority: str | None  # of an absolute-form target
 
+    def __repr__(self) -> str:
+        """Without the query: a token or a code may be in it."""
+        return f"Target(path={self.path!r}, authority={self.authority!r})"
+
 
 def parse(raw: str) -> Target:
     """Read an origin-form or absolute-form request target (RFC 9112 section 3.2).

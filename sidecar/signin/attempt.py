@@ -45,7 +45,7 @@ class Attempt:
     """What a browser has to bring back, and what was promised to the authorization server."""
 
     credential: str
-    return_to: str
+    return_to: str = field(repr=False)  # its query is the app's
     began: float  # wall clock
     state: str = field(repr=False)
     verifier: str = field(repr=False)
