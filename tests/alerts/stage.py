@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from benchmarks.ports import free_port, wait_for
-from benchmarks.processes import Egain, stand_in
+from benchmarks.standin import Egain, stand_in
 from sidecar.demo.config import write_config
 from sidecar.demo.operations import CONTENTMGR, PORTALMGR
 from tests.alerts.waiting import status, until
