@@ -1,6 +1,7 @@
 """The eGain stand-in as a whole, authorization server and API, in a process of its own.
 
-Owns its lifetime, which is a block's, and what must be known of it on this side. `tokens.py` is its token endpoint alone.
+Owns its lifetime, which is a block's, and what must be known of it on this side. `tokens.py` is its token endpoint
+alone.
 """
 
 from __future__ import annotations
