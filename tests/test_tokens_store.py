@@ -144,6 +144,18 @@ async def test_least_recently_used_subjects_make_room(scene: Scene) -> None:
     assert len(scene.clock.pending) == 11
 
 
+async def test_token_that_is_let_go_is_told_once(scene: Scene) -> None:
+    """A request that still has it may be answered with 401: it was dropped for want of room, not again as rejected."""
+    scene.store.reconfigure(Refresh(), Tokens.model_validate({"max_cached": 1}))
+    source = scene.source(AGENT)
+    alice = source.keeper("alice")
+    sent = await alice.get()
+    await source.keeper("bob").get()
+    assert scene.events.drops == ["capacity"]
+    assert alice.reject(sent)
+    assert scene.events.drops == ["capacity"]
+
+
 async def test_evicted_keeper_still_serves_who_has_it(scene: Scene) -> None:
     """A request under way keeps its token, and may still get another."""
     scene.store.reconfigure(Refresh(), Tokens(max_cached=1))

@@ -146,7 +146,7 @@ class Keeper:
         if token.after_rejection and now < self._obtained_at + _BELIEVED:
             return False
         self.token = None
-        if not self._lapsed:
+        if not self._lapsed and not self._gone:  # else it has been told already
             self._shared.events.dropped(self.recipe.name, "rejected")
         self._after_rejection = True
         if self._under_way() is None:
