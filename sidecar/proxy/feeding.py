@@ -34,7 +34,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from sidecar.clock import now
-from sidecar.errors import HeadersTooLarge, Refusal, RequestTimeout
+from sidecar.errors import BadRequest, HeadersTooLarge, Refusal, RequestTimeout
+from sidecar.proxy.requestline import RequestLine
 from sidecar.proxy.serving import Proxy
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class PiecewiseHandler(RequestHandler):
         "_inexact",
         "_last_bytes",
         "_length",
+        "_line",
         "_noted",
         "head_since",
         "proxy",
@@ -79,6 +81,7 @@ class PiecewiseHandler(RequestHandler):
         self._parser = self._new_parser()
         self._noted = 0  # messages seen in `_request_count`
         self._head_bytes = 0
+        self._line = RequestLine()
         self._last_bytes = b""  # the end of what was fed, to find an empty line that was cut in two
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request parsed last
         self._chunked = False  # ... and how it ends
@@ -145,7 +148,7 @@ class PiecewiseHandler(RequestHandler):
             self._drop_what_follows()
         elif self._request_count != self._noted:
             self._noted = self._request_count
-            self._look_at_message(len(piece))
+            self._look_at_message(piece)
         elif self._chunked:
             self._last_bytes = (self._last_bytes + piece)[-3:]
             if self._body.is_eof():
@@ -157,11 +160,12 @@ class PiecewiseHandler(RequestHandler):
             if self.head_since is None:
                 self.head_since = now()
             self._head_bytes += len(piece)
+            self._line.feed(piece)
             self._last_bytes = (self._last_bytes + piece)[-3:]
             if self._head_bytes > self.proxy.serving.max_header_bytes:
                 self.refuse(HeadersTooLarge(_TOO_LARGE))
 
-    def _look_at_message(self, last_piece: int) -> None:
+    def _look_at_message(self, last_piece: bytes) -> None:
         message, body = self._messages[-1]
         if isinstance(message, _ErrInfo):
             self._broken = True
@@ -171,12 +175,17 @@ class PiecewiseHandler(RequestHandler):
                 self._body.set_exception(RequestPayloadError("malformed body"))
             return
         self.head_since = None
-        too_large = self._head_bytes + last_piece > self.proxy.serving.max_header_bytes
+        known = self._line.is_http(last_piece)
+        too_large = self._head_bytes + len(last_piece) > self.proxy.serving.max_header_bytes
         self._head_bytes = 0
         self._last_bytes = b""
         if too_large:
             self._messages.pop()
             self.refuse(HeadersTooLarge(_TOO_LARGE))
+            return
+        if not known:
+            self._messages.pop()
+            self.refuse(BadRequest("the request is not HTTP/1.1 or HTTP/1.0"))
             return
         self._body = body
         self._chunked = bool(message.chunked) and not body.is_eof()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,6 +65,9 @@ MALFORMED = {
                      b"localhost:x", b"[::1", b"localhost#", b"localhost\\x")
     },
     "HTTP/2.0": b"GET /canary HTTP/2.0\r\n" + H + b"\r\n",
+    "RTSP": b"GET /canary RTSP/1.0\r\n" + H + b"\r\n",
+    "RTSP behind empty lines": b"\r\n\r\nGET /canary RTSP/1.0\r\n" + H + b"\r\n",
+    "ICE": b"SOURCE /canary ICE/1.0\r\n" + H + b"\r\n",
     "HTTP/1.2": b"GET /canary HTTP/1.2\r\n" + H + b"\r\n",
     "no slash": b"GET canary HTTP/1.1\r\n" + H + b"\r\n",
     "asterisk": b"GET * HTTP/1.1\r\n" + H + b"\r\n",
@@ -108,6 +112,41 @@ async def test_bytes_behind_connection_close_are_no_request(proxy: Sidecar, upst
     assert got.count(b"HTTP/1.1 ") == 1
     assert got.endswith(b"ok")
     assert [r.line for r in upstream.requests] == ["GET /a HTTP/1.1"]
+
+
+async def test_refusal_is_read_by_a_caller_that_goes_on_sending(
+    proxy: Sidecar, upstream: RawUpstream
+) -> None:
+    """RFC 9112 section 9.6. Closing as soon as the body is read would reset the connection, and the answer with it."""
+    for turns in range(20):
+        caller = await proxy.caller()
+        await caller.send(b"POST /canary HTTP/1.1\r\nHost: a:b:c\r\nContent-Length: 5\r\n\r\nhel")
+        for piece in (b"l", b"o", b"nonsense\r\n\r\n", b"x" * 1000):
+            caller.writer.write(piece)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        answer = await caller.answer()
+        assert (answer.status, answer.error) == (400, "bad_request")
+        assert await caller.closed() == b""
+        caller.close()
+    assert not upstream.requests
+
+
+async def test_refusal_is_read_also_when_the_body_turns_out_malformed(proxy: Sidecar) -> None:
+    """It is not wanted any more, and not looked at."""
+    for turns in range(20):
+        caller = await proxy.caller()
+        await caller.send(
+            b"POST /canary HTTP/1.1\r\nHost: a:b:c\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
+        for piece in (b"zz\r\n", *[b"x" * 1000] * turns):
+            caller.writer.write(piece)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        answer = await caller.answer()
+        assert (answer.status, answer.error) == (400, "bad_request")
+        assert await caller.closed() == b""
+        caller.close()
 
 
 async def test_body_that_turns_out_malformed_is_a_cut_at_the_upstream(

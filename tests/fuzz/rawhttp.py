@@ -59,7 +59,7 @@ _WORDS = [
     b"Host: localhost:80\r\n", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n", b"Authorization: Bearer x\r\n",
     b"X-Auth-Sidecar-Error: x\r\n", b"Origin: null\r\n", b"0\r\n\r\n", b"0\r\n", b"00000\r\n\r\n", b"5\r\nhello\r\n",
     b"0x5", b"5 ", b"-1", b"5;a=b", b"ffffffffffffffff1", b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.1 ",
-    b"http/1.1",
+    b"http/1.1", b"RTSP/1.0", b"ICE/1.0",
     b"GET ", b"get ", b"GETT ", b"GET /x HTTP/1.1\r\n" + _H + b"\r\n",
     b"GET /smuggled HTTP/1.1\r\n" + _H + b"\r\n", b"%2f",
     b"%zz", b"/../", b"#", b"?", b"*", b"/", b"//", b"\\", b"@", b"\xc3\xa9",
