@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks helm supply monitoring image
 
 .DEFAULT_GOAL := help
-.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser fuzz
+.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser fuzz test-differential
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 .PHONY: image test-image test-pod
 .PHONY: outage test-faults
@@ -99,6 +99,9 @@ test-faults: $(VENV)/.installed ## Everything around the sidecar goes wrong in t
 outage: $(VENV)/.installed ## An outage of the token endpoint beside Envoy, seven minutes
 	benchmarks/install
 	$(BIN)/python -m benchmarks.outage $(if $(JSON),--json $(JSON))
+test-differential: $(VENV)/.installed ## The same raw requests through nginx, HAProxy, Envoy and the sidecar; installs them
+	tests/differential/install
+	$(BIN)/python -m tests.differential $(if $(JSON),--json $(JSON))
 fuzz: $(VENV)/.installed ## Generated input against models for MINUTES=10; TARGET=, and SEED= EXAMPLES= or BLOB= make a failure again
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(BLOB),--blob '$(BLOB)')
@@ -139,4 +142,4 @@ test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernete
 	$(BIN)/python -m pytest -m apiserver tests/apiserver
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image .browser .fuzz
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image .browser .fuzz .differential

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def test_protocol_is_known_however_the_head_was_cut(protocol: bytes, before: byt
     """HTTP/1.1 and HTTP/1.0 and nothing else; what stands further down does not count; the next head begins anew."""
     head = before + b"GET /HTTP/1.1 " + protocol + _REST
     places = [0, *sorted({cut for cut in cuts if 0 < cut < len(head)}), len(head)]
-    pieces = [head[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [head[a:b] for a, b in pairwise(places)]
     line = RequestLine()
     for _ in range(2):
         for piece in pieces[:-1]:

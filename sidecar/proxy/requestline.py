@@ -1,7 +1,7 @@
 """Which protocol a request line names.  HOT.
 
-Owns the end of the request line, as far as it has come: llhttp takes RTSP and ICE as if they were HTTP, and aiohttp does not tell
-which it was. What else is in the line is the parser's business.
+Owns the end of the request line, as far as it has come: llhttp takes RTSP and ICE as if they were HTTP, and aiohttp
+does not tell which it was. What else is in the line is the parser's business.
 """
 
 from __future__ import annotations
