@@ -156,6 +156,24 @@ async def test_token_that_is_let_go_is_told_once(scene: Scene) -> None:
     assert scene.events.drops == ["capacity"]
 
 
+async def test_application_token_that_no_configuration_names_is_let_go_and_made_anew(scene: Scene) -> None:
+    """Asked for beside the start-up set, and unused for idle_after: whoever asks again gets a keeper that refreshes."""
+    source = scene.source(APP)
+    first = source.keeper()
+    assert source.keeper() is first
+    await first.get()
+    await scene.clock.passes(1801)
+    assert scene.store.views() == []
+    second = source.keeper()
+    assert second is not first
+    await second.get()
+    await scene.clock.passes(1799)
+    assert scene.events.triggers == ["demand", "demand"]
+    assert second.usable()
+    await scene.clock.passes(2)
+    assert scene.events.triggers == ["demand", "demand", "ahead"]
+
+
 async def test_evicted_keeper_still_serves_who_has_it(scene: Scene) -> None:
     """A request under way keeps its token, and may still get another."""
     scene.store.reconfigure(Refresh(), Tokens(max_cached=1))

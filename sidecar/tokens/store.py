@@ -161,5 +161,6 @@ class TokenStore:
             keeper.release()
 
     def _forget(self, keeper: Keeper) -> None:
-        if self._subjects.get(keeper.key) is keeper:
-            del self._subjects[keeper.key]
+        for kept in (self._subjects, self._application):
+            if kept.get(keeper.key) is keeper:
+                del kept[keeper.key]
