@@ -149,7 +149,7 @@ PLANTED: list[tuple[str, Plant, int]] = [
     ("token-answers", _any_lifetime, 1000),
     ("token-answers", _nothing_hidden, 1000),
     ("key-sets", _any_key, 3000),
-    ("configs", _crash_on_config, 500),
+    ("configs", _crash_on_config, 3000),
     ("exposition", _no_escapes, 200),
 ]
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 _H = b"Host: localhost\r\n"
 _POST = b"POST /p HTTP/1.1\r\n" + _H
+_GET = b"GET /x HTTP/1.1\r\n" + _H
+_HELLO = b"5\r\nhello\r\n0\r\n\r\n"
 _NEXT = b"GET /next HTTP/1.1\r\n" + _H + b"\r\n"
 
 _LINES = [
@@ -173,12 +175,14 @@ _STREAMS = {
     "a request in a body": _POST + b"Content-Length: %d\r\n\r\n" % len(_NEXT) + _NEXT,
     "a request in a chunk": _POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(_NEXT) + _NEXT + b"\r\n0\r\n\r\n",
     "GET with a length": b"GET /x HTTP/1.1\r\n" + _H + b"Content-Length: 5\r\n\r\nhello" + _NEXT,
-    "GET with chunks": b"GET /x HTTP/1.1\r\n" + _H + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + _NEXT,
+    "GET with chunks": _GET + b"Transfer-Encoding: chunked\r\n\r\n" + _HELLO + _NEXT,
     "HEAD with a length": b"HEAD /x HTTP/1.1\r\n" + _H + b"Content-Length: 5\r\n\r\nhello" + _NEXT,
-    "websocket with a body": b"POST /x HTTP/1.1\r\n" + _H + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n"
+    "websocket with a body": b"POST /x HTTP/1.1\r\n"
+    + _H
+    + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n"
     b"hello" + _NEXT,
-    "declined upgrade, then another": b"GET /x HTTP/1.1\r\n" + _H + b"Connection: Upgrade\r\nUpgrade: foo\r\n\r\n" + _NEXT,
-    "HTTP/1.0 with chunks": b"POST /x HTTP/1.0\r\n" + _H + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + _NEXT,
+    "declined upgrade, then another": _GET + b"Connection: Upgrade\r\nUpgrade: foo\r\n\r\n" + _NEXT,
+    "HTTP/1.0 with chunks": b"POST /x HTTP/1.0\r\n" + _H + b"Transfer-Encoding: chunked\r\n\r\n" + _HELLO + _NEXT,
     "HTTP/1.0 without a Host": b"GET /x HTTP/1.0\r\n\r\n",
     "HTTP/1.0 kept alive": b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n" + _H + b"\r\n" + _NEXT,
     "two Hosts": b"GET /x HTTP/1.1\r\n" + _H + _H + b"\r\n",

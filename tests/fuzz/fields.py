@@ -50,14 +50,13 @@ FIELDS = st.lists(
     ),
     max_size=12,
 )
-_TABLE = RequestFields(_SUBJECTS)
 _ADMISSION = Admission.of(["localhost", "[::1]"], ["https://app.example"], "api.example", 443)
 
 
 def check_fields(fields: list[tuple[str, str]]) -> None:
     """Exactly the lines that may cross, in order; and admission ends in a target or a fault of the caller's."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in fields]
-    head = RequestHead(_TABLE, raw)
+    head = RequestHead(RequestFields(_SUBJECTS), raw)
     crossing = b"".join(head.lines).decode("latin-1")
     expected = "".join(f"{name}: {value}\r\n" for name, value in _expected(fields))
     assert crossing == expected, f"{crossing!r} instead of {expected!r}"

@@ -91,7 +91,7 @@ class KeeperMachine(RuleBasedStateMachine):
         )
         self.tokens = Tokens.model_validate({"max_cached": cached})
         self.longest_idle = self.refresh.idle_after
-        self.endpoint = Endpoint(self.clock, self.accounts, self.refresh)
+        self.endpoint = Endpoint(self.clock, self.accounts, self.refresh, self._keepers)
         self.store = TokenStore(self.clock, self.endpoint, self.events, self.refresh, self.tokens)
         self.store._shared.draw = random.Random(seed).random
         self.sources = {name: self.store.source(name, _KINDS[name], CLIENT, ("s", name)) for name in _SOURCES}
@@ -245,7 +245,7 @@ class KeeperMachine(RuleBasedStateMachine):
             return
         assert not self.task.done(), "the store has ended"
         now = self.clock.now()
-        keepers = [*self.store._application.values(), *self.store._subjects.values()]
+        keepers = self._keepers()
         for keeper in keepers:
             account = self._account(keeper)
             found, due = keeper.token, account.current()
@@ -312,6 +312,9 @@ class KeeperMachine(RuleBasedStateMachine):
         if name == "agent":
             return source.keeper(f"person{person}")
         return source.keeper(_SUBJECT_TOKENS[person]) if name == "okta" else self.bound[name]
+
+    def _keepers(self) -> list[Keeper]:
+        return [*self.store._application.values(), *self.store._subjects.values()]
 
     def _end_of_subject(self, keeper: Keeper) -> float | None:
         return keeper._subject_ends

@@ -7,6 +7,7 @@ the code: it keeps whole histories where the keeper keeps three numbers.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -97,6 +98,7 @@ class Endpoint:
     clock: FakeClock
     accounts: dict[Keeper, Account]
     settings: Refresh
+    kept: Callable[[], Iterable[Keeper]]  # those of the store; others may still ask
     waiting: list[Asked] = field(default_factory=list)
     healthy: float | None = None  # lifetime of the tokens that are given out at once
     number: int = 0
@@ -104,7 +106,7 @@ class Endpoint:
     async def post(self, name: str, credential: Credential, request: TokenRequest) -> Reply | Failure:
         form = parse_qs(request.body.decode())
         assert form["grant_type"], "a request without a grant"
-        keeper = _who_asks()
+        keeper = self._who_asks()
         loop = asyncio.get_running_loop()
         asked = Asked(keeper, self.clock.now(), loop.create_future())
         self.accounts.setdefault(keeper, Account()).ask(asked, self.settings)
@@ -113,6 +115,12 @@ class Endpoint:
         else:
             self.waiting.append(asked)
         return await asked.answer
+
+    def _who_asks(self) -> Keeper:
+        """The keeper whose fetch runs in this task."""
+        task = asyncio.current_task()
+        (keeper,) = {one for one in (*self.accounts, *self.kept()) if one._fetch is task}
+        return keeper
 
     def issue(
         self, asked: Asked, expires_in: Any, *, lifetime: float | None = None, ends: float | None = None
@@ -147,13 +155,3 @@ class Endpoint:
         asked.failed = True
         retry = self.settings.retry
         asked.least_wait = max(0.1 * min(retry.initial, retry.max), retry_after or 0.0)
-
-
-def _who_asks() -> Keeper:
-    """The keeper whose fetch runs in this task."""
-    task = asyncio.current_task()
-    assert task is not None
-    coroutine: Any = task.get_coro()
-    keeper = coroutine.cr_frame.f_locals["self"]
-    assert isinstance(keeper, Keeper)
-    return keeper
