@@ -6,7 +6,7 @@ PORT ?= 8080
 SOURCES := sidecar tests benchmarks helm supply monitoring image
 
 .DEFAULT_GOAL := help
-.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser fuzz test-differential
+.PHONY: battery bench chart-files help demo test check format lint types lock test-chart test-real test-sdk soak clean dashboard test-alerts test-browser fuzz test-differential coverage mutants
 .PHONY: version release sbom wheel audit test-supply test-apiserver
 .PHONY: image test-image test-pod
 .PHONY: outage test-faults
@@ -102,6 +102,20 @@ outage: $(VENV)/.installed ## An outage of the token endpoint beside Envoy, seve
 test-differential: $(VENV)/.installed ## The same raw requests through nginx, HAProxy, Envoy and the sidecar; installs them
 	tests/differential/install
 	$(BIN)/python -m tests.differential $(if $(JSON),--json $(JSON))
+
+coverage: $(VENV)/.installed ## Branch coverage of all tests: at least 95 %, and 100 % of what is pure (tests/pure_modules)
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/python -m coverage run -m pytest -q -p no:cacheprovider --ignore=tests/test_fuzz.py
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --show-missing --fail-under=95
+	@echo "what is pure:"
+	$(BIN)/python -m coverage report --skip-covered --show-missing --fail-under=100 --include="$$(paste -sd, tests/pure_modules)"
+
+mutants: $(VENV)/.installed ## Mutate tokens, routing and headers and run their tests, half an hour; installs mutmut
+	tests/mutation/install
+	.mutants/bin/mutmut run --max-children 2
+	.mutants/bin/mutmut results
+
 fuzz: $(VENV)/.installed ## Generated input against models for MINUTES=10; TARGET=, and SEED= EXAMPLES= or BLOB= make a failure again
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(BLOB),--blob '$(BLOB)')
@@ -142,4 +156,4 @@ test-apiserver: $(VENV)/.installed ## Chart and webhook against a real Kubernete
 	$(BIN)/python -m pytest -m apiserver tests/apiserver
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image .browser .fuzz .differential
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .real .bench .chart .supply .apiserver .alerts .image .browser .fuzz .differential .coverage .mutants mutants

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from sidecar.routing.routes import RouteTable, shape
+from sidecar.routing.routes import RouteTable, is_parameter, shape
 
 PATTERNS = [
     "/",
@@ -116,3 +116,42 @@ def test_paths_that_are_remembered_are_bounded_and_change_nothing() -> None:
     assert table.find("/b/" + "x" * 10_000) == {"*": "below"}
     assert len(table._at_once) < 5000
     assert max(map(len, table._at_once)) < 1000
+
+
+def test_allowed_methods_are_those_that_are_served() -> None:
+    """HEAD comes with GET, once."""
+    table = RouteTable(
+        [("/a", ["POST"], 1), ("/b", ["GET", "POST"], 2), ("/c", ["HEAD", "GET"], 3), ("/d", None, 4)]
+    )
+    allowed = {
+        path: found.allowed() for path in ("/a", "/b", "/c", "/d") if (found := table.find(path)) is not None
+    }
+    assert allowed == {"/a": ["POST"], "/b": ["GET", "HEAD", "POST"], "/c": ["GET", "HEAD"], "/d": []}
+
+
+@pytest.mark.parametrize(
+    ("segment", "is_one"), [("{a}", True), ("{}", True), ("{a", False), ("a}", False), ("", False)]
+)
+def test_parameter_is_a_whole_segment_in_braces(segment: str, is_one: bool) -> None:
+    """One brace alone is an ordinary character."""
+    assert is_parameter(segment) is is_one
+
+
+def test_path_asked_for_again_is_remembered_within_bounds() -> None:
+    """Long ones are not; many others push it out; the answer is the same each time."""
+    table = RouteTable([("/{x}/end", None, "p"), ("/exact", None, "e")])
+    short, longest, longer = "/a/end", f"/{'x' * 251}/end", f"/{'x' * 252}/end"
+    assert len(longest) == 256
+    for _ in range(2):
+        for path in (short, longest, longer):
+            found = table.find(path)
+            assert found is not None
+            assert found.find("GET") == "p"
+    assert {short, longest} <= table._at_once.keys()
+    assert longer not in table._at_once
+    for number in range(5000):
+        table.find(f"/{number}/end")
+        assert len(table._at_once) <= 4096 + 1
+    assert table.find("/exact") is not None
+    assert table.find("/nothing") is None
+    assert "/nothing" not in table._at_once

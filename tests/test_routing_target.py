@@ -100,3 +100,30 @@ def test_fragment_is_refused(raw: str) -> None:
     """A fragment never belongs into a request."""
     with pytest.raises(PathNotCanonical):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "said"),
+    [
+        ("/a?b#c", PathNotCanonical, "fragment"),
+        ("a", BadRequest, "neither a path nor an absolute http:// URL"),
+        ("ftp://h/", BadRequest, "neither a path nor an absolute http:// URL"),
+        ("http:///x", BadRequest, "authority is not a plain host"),
+        ("http://?x", BadRequest, "authority is not a plain host"),
+        ("http://u@h/", BadRequest, "authority is not a plain host"),
+        ("/a/../b", PathNotCanonical, "a . or .. segment; send the path it stands for"),
+        ("/a b", PathNotCanonical, "character that must not stand in a URL"),
+        ("/%41 b", PathNotCanonical, "character that must not stand in a URL"),
+        ("/%41\x80", PathNotCanonical, "character that must not stand in a URL"),
+        ("/\u0100", PathNotCanonical, "character that must not stand in a URL"),
+        ("/%zz", PathNotCanonical, "% that is not followed by two hex digits"),
+        ("/%2f", PathNotCanonical, "encoded slash, backslash or control character"),
+    ],
+)
+def test_refusal_says_what_is_wrong(
+    target: str, error: type[BadRequest | PathNotCanonical], said: str
+) -> None:
+    """In the caller's words: it is the program's author who reads it."""
+    with pytest.raises(error) as caught:
+        parse(target)
+    assert said in caught.value.detail

@@ -11,11 +11,12 @@ import jwt
 import pytest
 
 from sidecar.config.schema import Client
+from sidecar.digest import subject_digest
 from sidecar.errors import SubjectTokenInvalid, TokenRefused, TokenUnavailable
 from sidecar.oauth.answer import Reply
 from sidecar.tokens.keeper import Keeper
 from tests.fake_clock import settle
-from tests.token_script import AGENT, APP, DOWN, OKTA, Scene, refused, token
+from tests.token_script import AGENT, APP, DOWN, OKTA, Scene, credential, refused, token
 
 
 @pytest.fixture
@@ -525,3 +526,120 @@ async def test_nothing_secret_shows(scene: Scene) -> None:
     await keeper.get()
     shown = f"{keeper!r}{keeper.view()!r}{scene.events.seen!r}{keeper.token!r}{scene.store!r}"
     assert "canary" not in shown
+
+
+async def test_token_rejected_while_it_is_being_refreshed_waits_for_that_fetch(scene: Scene) -> None:
+    """One fetch at a time: the one under way brings the next token, and who was rejected waits for it."""
+    keeper = await started(scene)
+    held = keeper.usable()
+    assert held is not None
+    scene.endpoint.gate.clear()
+    await scene.clock.passes(1801)
+    assert scene.events.triggers == ["startup"]
+    assert scene.endpoint.count == 2
+    assert keeper.reject(held)
+    assert keeper.usable() is None
+    waiting = asyncio.create_task(keeper.get())
+    await settle()
+    assert scene.endpoint.count == 2
+    scene.endpoint.gate.set()
+    assert (await waiting).bearer == b"Bearer t2"
+    assert scene.events.triggers == ["startup", "ahead"]
+    assert scene.events.drops == ["rejected"]
+
+
+async def test_two_requests_for_a_token_are_half_a_second_apart(scene: Scene) -> None:
+    """Also where a token lives shorter: in between the refusal comes at once."""
+    scene.endpoint.lifetime = 0.3
+    keeper = scene.source(AGENT).keeper("alice")
+    await keeper.get()
+    await scene.clock.passes(0.4)
+    with pytest.raises(TokenUnavailable):
+        await keeper.get()
+    await scene.clock.passes(0.11)
+    assert (await keeper.get()).bearer == b"Bearer t2"
+
+
+async def test_events_say_whose_token_and_how_long(scene: Scene) -> None:
+    """What metrics and log lines are made of, complete."""
+    keeper = scene.source(AGENT).keeper("alice")
+    scene.endpoint.gate.clear()
+    waiting = asyncio.create_task(keeper.get())
+    await scene.clock.passes(2.5)
+    scene.endpoint.gate.set()
+    token_held = await waiting
+    assert scene.events.of("waited") == [("cred", 2.5)]
+    assert scene.events.of("obtained") == [("cred", subject_digest("alice"), frozenset("s"), 3600.0)]
+    scene.endpoint.answer = Reply(503, b"")
+    keeper.reject(token_held)
+    await settle()
+    assert scene.events.of("dropped") == [("cred", "rejected")]
+    assert scene.events.of("failed") == [("cred", "rejected", "http_5xx", 1.0, "HTTP 503")]
+
+
+async def test_waiting_request_gets_the_next_token_when_the_first_is_rejected_at_once(scene: Scene) -> None:
+    """Another request was quicker, and was told 401: the fetch that follows is waited for as well."""
+    keeper = scene.source(AGENT).keeper("alice")
+
+    async def is_told_401() -> None:
+        assert keeper.reject(await keeper.get())
+
+    _, second = await asyncio.gather(is_told_401(), keeper.get())
+    assert second.bearer == b"Bearer t2"
+    assert scene.events.triggers == ["demand", "rejected"]
+
+
+async def test_token_that_is_over_when_it_arrives_is_a_failed_try(scene: Scene) -> None:
+    """Its lifetime counts from before the request was sent."""
+    scene.endpoint.lifetime = 5
+    scene.endpoint.gate.clear()
+    keeper = scene.source(AGENT).keeper("alice")
+    waiting = asyncio.create_task(keeper.get())
+    await scene.clock.passes(6)
+    scene.endpoint.gate.set()
+    with pytest.raises(TokenUnavailable, match="did not answer in time"):
+        await waiting
+    said = "the token was over before its answer had arrived"
+    assert scene.events.of("failed") == [("cred", "demand", "timeout", 1.0, said)]
+
+
+async def test_granted_scopes_are_told_as_the_configuration_writes_them(scene: Scene) -> None:
+    """Without the prefix that the authorization server knows them by."""
+    scene.endpoint.answer = token("t", scope="https://p/a b")
+    source = scene.source(credential(scope_prefix="https://p/"), "a", "b")
+    assert (await source.keeper().get()).scopes == {"a", "b"}
+    assert scene.endpoint.requests[0]["scope"] == "https://p/a https://p/b"
+
+
+async def test_view_shows_a_keeper_from_its_first_to_its_last_moment(scene: Scene) -> None:
+    """Empty, fetching, held, past its end and backing off: what /status shows."""
+    scene.endpoint.gate.clear()
+    keeper = scene.source(AGENT, "b", "a").keeper("alice")
+    first = keeper.view()
+    assert (first.credential, first.scopes, first.subject) == ("cred", ("a", "b"), subject_digest("alice"))
+    assert (first.state, first.startup, first.ever_obtained, first.in_use, first.rotations) == (
+        "empty", False, False, True, 0
+    )  # fmt: skip
+    times = ("asked_at", "lifetime", "refresh_at", "hard_stop", "expires_at", "next_try", "last_error")
+    assert {getattr(first, name) for name in times} == {None}
+    waiting = asyncio.create_task(keeper.get())
+    await settle()
+    assert keeper.view().state == "fetching"
+    scene.endpoint.gate.set()
+    await waiting
+    held, now = keeper.view(), scene.clock.now()
+    assert (held.state, held.lifetime, held.asked_at, held.expires_at) == ("held", 3600.0, now, now + 3600)
+    assert (held.refresh_at, held.hard_stop, held.next_try, held.rotations) == (
+        now + 1800,
+        now + 3570,
+        None,
+        1,
+    )
+    scene.endpoint.answer = DOWN
+    await scene.clock.passes(1000)
+    assert keeper.usable()
+    await scene.clock.passes(800)
+    failed = keeper.view()
+    assert (failed.state, failed.last_error, failed.next_try) == ("held", "connect", now + 1801)
+    await scene.clock.passes(1790)
+    assert keeper.view().state == "backing_off"

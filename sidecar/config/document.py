@@ -233,7 +233,9 @@ class _Reading:
         inside.node.weight += node.weight
         if isinstance(inside.node.value, list):
             inside.node.value.append(node)
-        elif isinstance(inside.node.value, dict) and inside.key is not None:
+        else:
+            assert isinstance(inside.node.value, dict)
+            assert inside.key is not None  # a key that is no text ends the reading
             inside.node.value.setdefault(inside.key, node)  # the first of two stays; the second is reported
             inside.key = None
 

@@ -111,7 +111,10 @@ def _take_out(data: Any, cut: Loc) -> None:
         return  # gone with something larger
     if isinstance(parent, dict):
         parent.pop(cut[-1] if cut else None, None)
-    elif isinstance(parent, list) and isinstance(index := cut[-1], int):
+    else:
+        index = cut[-1]
+        assert isinstance(parent, list)
+        assert isinstance(index, int)
         # A route that no file can hold keeps the others' numbers as they are.
         parent[index] = {"path": f"/%23/{index}", "credential": "none"}
 

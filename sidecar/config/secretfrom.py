@@ -75,8 +75,6 @@ class SecretFrom(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_inline_secret(cls, value: Any) -> Any:
-        if isinstance(value, SecretFrom):
-            return value
         if not isinstance(value, dict):
             raise ValueError("a secret is never written in the file; use {file: PATH} or {env: NAME}")
         if ("file" in value) == ("env" in value) and not value.keys() - {"file", "env"}:

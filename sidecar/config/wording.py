@@ -10,7 +10,7 @@ import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -134,16 +134,14 @@ def _inside(kind: Any, part: str | int) -> Iterator[Any]:
         yield from _models(field.annotation if field else None)
     elif get_origin(kind) is list:
         yield from _models(get_args(kind)[0])
-    elif get_origin(kind) is dict:
+    else:  # a dictionary: _models gives nothing else
         yield from _models(get_args(kind)[1])
 
 
 def _models(kind: Any) -> Iterator[Any]:
     """What of an annotation can hold keys or items: models, lists, dictionaries."""
     origin = get_origin(kind)
-    if origin is Annotated:
-        yield from _models(get_args(kind)[0])
-    elif origin in (Union, types.UnionType):
+    if origin in (Union, types.UnionType):
         for option in get_args(kind):
             yield from _models(option)
     elif origin in (list, dict) or (isinstance(kind, type) and issubclass(kind, BaseModel)):
