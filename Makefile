@@ -99,6 +99,7 @@ test-faults: $(VENV)/.installed ## Everything around the sidecar goes wrong in t
 outage: $(VENV)/.installed ## An outage of the token endpoint beside Envoy, seven minutes
 	benchmarks/install
 	$(BIN)/python -m benchmarks.outage $(if $(JSON),--json $(JSON))
+
 test-differential: $(VENV)/.installed ## The same raw requests through nginx, HAProxy, Envoy and the sidecar; installs them
 	tests/differential/install
 	$(BIN)/python -m tests.differential $(if $(JSON),--json $(JSON))
@@ -119,8 +120,6 @@ mutants: $(VENV)/.installed ## Mutate tokens, routing and headers and run their 
 fuzz: $(VENV)/.installed ## Generated input against models for MINUTES=10; TARGET=, and SEED= EXAMPLES= or BLOB= make a failure again
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(BLOB),--blob '$(BLOB)')
-soak: $(VENV)/.installed ## 500 requests a second with 5-second tokens for MINUTES=10
-	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),10)
 
 bench: $(VENV)/.installed ## Beside Envoy, Caddy, nginx and plain aiohttp, a quarter of an hour (QUICK=1: a minute)
 	benchmarks/install
