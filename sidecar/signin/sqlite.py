@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 ) WITHOUT ROWID
 """
 # The others are for SQL alone: what they say is sealed, too, and believed from there.
-_READ: Final = "digest, used, generation, refreshing, sealed"
+_READ: Final = "SELECT digest, used, generation, refreshing, sealed FROM sessions WHERE digest = ?"
 _Row = tuple[bytes, float, int, "float | None", bytes]
 
 
@@ -135,9 +135,7 @@ class SqliteStore:
         self._base = base
 
     def _find(self, digest: bytes) -> Session | None:
-        with closing(
-            self._base.execute(f"SELECT {_READ} FROM sessions WHERE digest = ?", (digest,))  # noqa: S608
-        ) as found:
+        with closing(self._base.execute(_READ, (digest,))) as found:
             row: _Row | None = found.fetchone()
         return None if row is None else self._session(row)
 
