@@ -166,7 +166,7 @@ class UpstreamMachine(RuleBasedStateMachine):
         sock = talk.writer.get_extra_info("socket")
         if end is End.CLOSE:
             talk.writer.close()
-        elif end is End.RESET and sock is not None:
+        elif end is End.RESET and sock is not None and not talk.writer.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             talk.writer.transport.abort()
 
