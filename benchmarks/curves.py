@@ -23,7 +23,7 @@ _SHADE = "#f1f5f9"
 _SHOWN = (
     "token endpoint stopped", "token endpoint frozen", "token endpoint throttles", "client secret rotated",
     "API stopped", "API frozen", "API slow", "API garbled",
-    "configuration broken", "descriptors used up", "clock an hour ahead", "names not found",
+    "configuration broken", "callers without end", "clock an hour ahead", "names not found",
 )  # fmt: skip
 
 

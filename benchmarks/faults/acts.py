@@ -133,21 +133,21 @@ async def broken_config(stage: Stage) -> None:
 
 
 @dataclass
-class FullOfDescriptors:
-    """The process may open four more descriptors, and somebody takes them all."""
+class CallersWithoutEnd:
+    """The process may have twice the descriptors it has, and somebody opens more connections than that."""
 
-    room: int = 4
     _before: tuple[int, int] = (0, 0)
+    _limit: int = 0
     _held: list[Wire] = field(default_factory=list)
 
     async def begin(self, stage: Stage) -> None:
         pid = stage.sidecar.child.pid
         self._before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        self._limit = stage.sidecar.descriptors() + self.room
+        self._limit = 2 * stage.sidecar.descriptors()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (self._limit, self._before[1]))
-        for _ in range(10 * self.room):
+        for _ in range(self._limit):
             wire = Wire(stage.sidecar.proxy)
-            await wire.connect()  # the kernel accepts, whatever the process does
+            await wire.connect()  # the kernel accepts, whatever the process does then
             self._held.append(wire)
 
     async def end(self, stage: Stage) -> None:
@@ -156,8 +156,8 @@ class FullOfDescriptors:
             wire.close()
         self._held.clear()
 
-    def full(self, seen: Seen) -> bool:
-        return seen.stage.sidecar.descriptors() >= self._limit - 1
+    def turned_away(self, seen: Seen) -> bool:
+        return seen.stage.sidecar.events["callers_turned_away"] > 0
 
 
 def clock(seconds: int) -> Hit:
@@ -189,7 +189,7 @@ def _off_stage(what: str) -> tuple[tuple[Hit, Hit], tuple[Hit, Hit]]:
 
 _TOKENS_STOP, _TOKENS_FREEZE = _off_stage("token_endpoint")
 _API_STOP, _API_FREEZE = _off_stage("api")
-_FULL = FullOfDescriptors()
+_CALLERS = CallersWithoutEnd()
 _NONE = frozenset({NO_TOKEN})
 _DOWN = frozenset({UNREACHABLE})
 
@@ -222,7 +222,7 @@ PLAIN = (
     ),
     Act("configuration changed", good_config, nothing, reloaded("ok"), seconds=4.0),
     Act("configuration broken", broken_config, lambda s: good_config(s), reloaded("failed"), seconds=4.0),
-    Act("descriptors used up", _FULL.begin, _FULL.end, _FULL.full, _NONE | _DOWN | {CLOSED}),
+    Act("callers without end", _CALLERS.begin, _CALLERS.end, _CALLERS.turned_away, frozenset({CLOSED})),
 )
 
 # Those for which the sidecar runs with a clock of its own and looks its hosts up in a file of its own.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from sidecar import logs
+from sidecar import descriptors, logs
 from sidecar.app import AddressTaken, StartError
 from sidecar.cli.loop import in_loop, serving
 from sidecar.cli.output import Failed
@@ -25,6 +25,7 @@ def serve(path: Path, loaded: Loaded) -> None:
     logs.configure(log.level, log.format, log.requests)
     for warning in loaded.warnings:
         logs.get("config").warning("config_warning", warning=warning.as_warning())
+    descriptors.raise_limit()
     try:
         serving(run(path, loaded), StartError)
     except AddressTaken as error:

@@ -15,7 +15,7 @@ import struct
 import sys
 import termios
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -52,10 +52,11 @@ class _Dropped:
 class CallerConnection(PiecewiseHandler):
     """One connection from a caller."""
 
-    __slots__ = ("_begun", "_lingering", "_resting", "_taken", "_tunnel", "exchange")
+    __slots__ = ("_begun", "_lingering", "_listener", "_resting", "_taken", "_tunnel", "exchange")
 
     def __init__(self, server: Listener, proxy: Proxy, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, proxy, loop=loop)
+        self._listener = server
         self.exchange: Exchange | None = None  # under way
         self._begun: Exchange | None = None  # begun here, for aiohttp's task to go on with
         self._resting: asyncio.Future[None] | None = (
@@ -64,6 +65,12 @@ class CallerConnection(PiecewiseHandler):
         self._tunnel: Tunnel | _Dropped | None = None
         self._lingering: asyncio.TimerHandle | None = None
         self._taken: asyncio.Future[None] | None = None  # set when the caller has taken what it was written
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._listener.callers += 1
+        if self._listener.turn_away():
+            cast(asyncio.Transport, transport).abort()
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:
@@ -257,6 +264,7 @@ class CallerConnection(PiecewiseHandler):
         if self._lingering is not None:  # it would keep the connection in memory
             self._lingering.cancel()
         super().connection_lost(exc)
+        self._listener.callers -= 1
         self._wake_drained()
         if self.exchange is not None and not self.exchange.in_task:
             self.exchange.abandon()

@@ -1,6 +1,7 @@
 """The proxy listener: a `CallerConnection` per connection, an `Exchange` per request.
 
-Owns how aiohttp's low-level server is set up, and the sweep over connections whose request head is overdue.
+Owns how aiohttp's low-level server is set up, how many callers there may be, and the sweep over connections whose
+request head is overdue.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from sidecar import descriptors, logs
 from sidecar.clock import now
 from sidecar.proxy.caller import CallerConnection
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.serving import Proxy
+
+_COMPLAIN_EVERY = 10.0  # seconds
 
 
 class Listener(web.Server):
@@ -28,6 +32,8 @@ class Listener(web.Server):
         )
         self.proxy = proxy
         self.header_timeout = header_timeout
+        self.callers = 0  # connections
+        self._complained = -_COMPLAIN_EVERY
 
     def __call__(self) -> CallerConnection:
         return CallerConnection(self, self.proxy, loop=self._loop)
@@ -45,6 +51,16 @@ class Listener(web.Server):
     @staticmethod
     async def _serve(exchange: Exchange) -> Exchange:
         return await exchange.run()
+
+    def turn_away(self) -> bool:
+        """Is the newest caller one too many? Said in the log, but not each time."""
+        most = descriptors.for_callers()
+        if self.callers <= most:
+            return False
+        if (moment := now()) - self._complained >= _COMPLAIN_EVERY:
+            self._complained = moment
+            logs.get("proxy").warning("callers_turned_away", callers=self.callers - 1, at_most=most)
+        return True
 
     @property
     def unsent(self) -> int:
