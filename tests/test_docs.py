@@ -25,7 +25,7 @@ from sidecar.routing.target import parse
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 MOUNTED = "/var/run/secrets/egain/"  # where the examples have their secrets
 SHELL = {"", "sh", "bash", "shell", "console"}
