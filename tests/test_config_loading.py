@@ -65,6 +65,13 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "upstream.conect_timeout",
         "connect_timeout?",
     ),
+    "unknown key that looks like a tag": (
+        "log: {",
+        "§~header: 1\nlog: {",
+        "~header",
+        "unknown key; known here: admin, ",
+    ),
+    "unknown key with a tilde": ("log: {", "§~: 1\nlog: {", '"~"', "unknown key; known here: admin, "),
     "unknown key, nothing near": (
         "log: {level: info}",
         "§xyzzy: 1",

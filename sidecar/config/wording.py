@@ -55,6 +55,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known here: {', '.join(names)}" if names else "there is none"
 
 
+# Of unions (schema.py, values.py): pydantic puts them into the path of a key.
+_TAGS = frozenset({"~header", "~value", "~claim", "~one", "~many", "~text", "~secret"})
+
+
 def complaints(
     error: ValidationError, model: type[BaseModel], page: str = "docs/configuration.md"
 ) -> list[Complaint]:
@@ -63,7 +67,9 @@ def complaints(
     misspelt: set[Loc] = set()
     missing: list[Complaint] = []
     for entry in error.errors(include_url=False, include_input=False):
-        loc = tuple(p for p in entry["loc"] if not (isinstance(p, str) and p.startswith("~")))
+        # An unknown key is the file's own word, also where it looks like a tag of ours.
+        end = -1 if entry["type"] == "extra_forbidden" else None
+        loc = (*(p for p in entry["loc"][:end] if p not in _TAGS), *(entry["loc"][-1:] if end else ()))
         if entry["type"] == "extra_forbidden":
             known = known_keys(model, loc[:-1])
             if (meant := nearest(str(loc[-1]), known)) is not None:

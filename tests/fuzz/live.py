@@ -35,10 +35,10 @@ class Live:
     def do(self, what: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(what)
 
-    async def raw(self, pieces: list[bytes], *, ends: bool) -> tuple[bytes, bool]:
+    async def raw(self, pieces: list[bytes], *, ends: bool, due: int = 0) -> tuple[bytes, bool]:
         """Send these segments; everything that came back, and whether the sidecar closed the connection.
 
-        `ends`: it is expected to; otherwise a moment's silence is enough.
+        `ends`: it is expected to; otherwise a moment's silence is enough, once there are as many answers as are `due`.
         """
         assert self.sidecar is not None
         host, _, port = self.sidecar.app.proxy_address.rpartition(":")
@@ -52,7 +52,8 @@ class Live:
                         await asyncio.sleep(0)
             while True:
                 try:
-                    async with asyncio.timeout(HANG if ends else _MOMENT):
+                    awaited = ends or got.count(b"HTTP/1.1 ") - got.count(b"HTTP/1.1 100 ") < due
+                    async with asyncio.timeout(HANG if awaited else _MOMENT):
                         data = await reader.read(65536)
                 except TimeoutError:
                     return got, False

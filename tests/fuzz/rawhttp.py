@@ -86,7 +86,8 @@ def judge(data: bytes, cuts: Sequence[float] = ()) -> None:
     it, expected = live(), read_stream(data)
     complete = _listening(it)
     ends = expected.closes or expected.error is not None
-    got, closed = it.do(it.raw(segments(data, list(cuts)), ends=ends))
+    due = sum(request.complete for request in expected.requests)
+    got, closed = it.do(it.raw(segments(data, list(cuts)), ends=ends, due=due))
     served, last = _answers(expected, got, closed)
     assert [_of_upstream(one) for one in complete] == [_of_caller(one) for one in served], (
         "another request at the upstream"
