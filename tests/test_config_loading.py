@@ -68,7 +68,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "unknown key that looks like a tag": (
         "log: {",
         "§~header: 1\nlog: {",
-        "~header",
+        '"~header"',
         "unknown key; known here: admin, ",
     ),
     "unknown key with a tilde": ("log: {", "§~: 1\nlog: {", '"~"', "unknown key; known here: admin, "),
