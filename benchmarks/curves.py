@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def plain(axes: Any, title: str) -> None:
 
 
 def save(figure: Any, about: str, file: Path) -> None:
-    figure.suptitle(about, fontsize=8, color="#475569")
+    figure.suptitle(textwrap.fill(about, 130), fontsize=8, color="#475569")
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})
 
