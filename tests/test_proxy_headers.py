@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sidecar.errors import BadRequest
 from sidecar.proxy import answerhead
 from sidecar.proxy.answerhead import AnswerHead, plain
 from sidecar.proxy.headers import RequestFields, RequestHead, connection_names, folded, tokens
@@ -90,6 +91,15 @@ def test_length_crosses_without_leading_zeros(value: bytes, sent: bytes) -> None
     found = head(b"content-length: " + value)
     assert found.content_length == value
     assert found.lines == [b"content-length: " + sent + b"\r\n"]
+
+
+def test_length_that_no_body_has_is_refused() -> None:
+    """Kept in 64 bits it may be negative; zeros before it do not count."""
+    assert head(b"Content-Length: " + b"0" * 20 + b"9" * 18).lines == [
+        b"Content-Length: " + b"9" * 18 + b"\r\n"
+    ]
+    with pytest.raises(BadRequest):
+        head(b"Content-Length: 1" + b"0" * 18)
 
 
 def test_named_fields_go_and_guards_stay() -> None:

@@ -408,3 +408,56 @@ def test_environment_variable_that_a_template_sets_is_set_anew() -> None:
         {"name": "B", "value": "2"},
     ]
     assert _with_env({}, "P", TcpAddress("::1", 1)) == [{"name": "P", "value": "[::1]:1"}]
+
+
+def signing_in(**changes: Any) -> dict[str, Any]:
+    """A configuration in which people sign in."""
+    credential = {
+        "grant": "authorization_code",
+        "authorization_url": "https://ai.egain.cloud/system/auth/T-U/oauth2/authorize",
+        "token_url": "https://ai.egain.cloud/system/auth/T-U/oauth2/token",
+        "redirect_url": "http://localhost:8080/.auth/callback",
+        **changes,
+    }
+    routes = [{"path": "/a", "credential": "person", "scopes": ["knowledge.portalmgr.read"]}]
+    credentials = {"person": credential}
+    return configuration(
+        "https://api.ai.egain.cloud",
+        client={"id": "x", "auth": "none"},
+        credentials=credentials,
+        routes=routes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "said"),
+    [
+        (
+            {"authorization_params": {"prompt": "login", "state": "x"}},
+            "authorization_params.state",
+            "set by the sidecar",
+        ),
+        ({"post_logout_redirect_url": "https://x/y#z"}, "post_logout_redirect_url", "has a fragment"),
+        ({"post_logout_redirect_url": "https://x/y?a b"}, "post_logout_redirect_url", "has a blank"),
+    ],
+)
+def test_parameter_of_a_sign_in_that_cannot_be_is_told(
+    changes: dict[str, Any], key: str, said: str, tmp_path: Path
+) -> None:
+    """Beside one that can."""
+    with pytest.raises(ConfigError) as caught:
+        load_mapping(signing_in(**changes), tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.key == f"credentials.person.{key}"
+    assert said in problem.message
+
+
+def test_people_of_one_kind_signed_in_for_tokens_of_another_are_a_warning(tmp_path: Path) -> None:
+    """eGain's users and customers have URLs of their own."""
+    other = "https://ai.egain.cloud/system/auth/T-C/oauth2/authorize"
+    said = [
+        warning.message for warning in load_mapping(signing_in(authorization_url=other), tmp_path).warnings
+    ]
+    assert any("use the same tenant suffix in both" in message for message in said)
+    said = [warning.message for warning in load_mapping(signing_in(), tmp_path).warnings]
+    assert not any("use the same tenant suffix in both" in message for message in said)

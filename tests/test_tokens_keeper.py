@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from sidecar.config.schema import Client
+from sidecar.config.schema import Client, Tokens
 from sidecar.digest import subject_digest
 from sidecar.errors import SubjectTokenInvalid, TokenRefused, TokenUnavailable
 from sidecar.oauth.answer import Reply
@@ -643,3 +643,39 @@ async def test_view_shows_a_keeper_from_its_first_to_its_last_moment(scene: Scen
     assert (failed.state, failed.last_error, failed.next_try) == ("held", "connect", now + 1801)
     await scene.clock.passes(1790)
     assert keeper.view().state == "backing_off"
+
+
+async def test_fewer_scopes_than_asked_for_are_told_as_they_were_given(scene: Scene) -> None:
+    """Not as they were wanted: the log then says what the token can do."""
+    scene.endpoint.answer = token("t", scope="https://p/a")
+    keeper = scene.source(credential(scope_prefix="https://p/"), "a", "b").keeper()
+    assert (await keeper.get()).scopes == {"a"}
+
+
+async def test_dropped_tokens_are_counted_under_their_credential(scene: Scene) -> None:
+    """Expired, idle, for want of room: each with its name."""
+    keeper = await started(scene)
+    scene.endpoint.answer = DOWN
+    await scene.clock.passes(3600)
+    assert keeper.usable() is None
+    assert scene.events.of("dropped") == [("cred", "expired")]
+    scene.endpoint.answer = None
+    await scene.source(AGENT).keeper("alice").get()
+    await scene.clock.passes(1801)
+    assert scene.events.of("dropped")[1:] == [("cred", "idle")]
+    scene.store.reconfigure(scene.store._shared.refresh, Tokens.model_validate({"max_cached": 2}))
+    for name in ("bob", "carol"):
+        await scene.source(AGENT).keeper(name).get()
+    assert scene.events.of("dropped")[2:] == [("cred", "capacity")]
+
+
+async def test_expired_subject_token_names_the_credential_and_not_itself(scene: Scene) -> None:
+    """What the caller reads in its problem document."""
+    ends = scene.clock.wall() + 10
+    caller = jwt.encode({"exp": ends}, "k" * 32)
+    keeper = scene.source(OKTA).keeper(caller)
+    await scene.clock.passes(10)
+    with pytest.raises(SubjectTokenInvalid, match="the caller's bearer token has expired") as caught:
+        await keeper.get()
+    assert caught.value.credential == "cred"
+    assert not scene.endpoint.count

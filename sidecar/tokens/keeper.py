@@ -229,10 +229,10 @@ class Keeper:
         failure = self._accept(result, asked_at) if isinstance(result, Issued) else result
         if failure is not None:
             self._failed(failure, trigger)
-        elif self.token is not None:
-            self._shared.events.obtained(
-                self.recipe.name, self._digest(), self.token.scopes, self.token.lifetime
-            )
+        else:
+            token = self.token
+            assert token is not None  # just accepted
+            self._shared.events.obtained(self.recipe.name, self._digest(), token.scopes, token.lifetime)
         self._fetch = None
         self._schedule()
 
