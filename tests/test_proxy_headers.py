@@ -171,6 +171,8 @@ def test_answer_begins_with_nothing(answer: AnswerHead) -> None:
         ([b"chunked", b"chunked"], True),
         ([b"chunked", b"gzip"], True),
         ([b"\x0bchunked"], True),
+        ([b"Xchunked"], True),
+        ([b"chunkedX"], True),
     ],
 )
 def test_coding_is_chunked_once_or_odd(answer: AnswerHead, values: list[bytes], odd: bool) -> None:
