@@ -187,13 +187,17 @@ def _authority_name(text: str) -> str:
 
 
 def _bad_host(request: Read) -> bool:
-    host = _host(request)
-    if host is None:
-        return False
+    """The Host field, or the authority of an absolute-form target, is no host with a port."""
+    target = expected_target(request.target)
+    authority = None if target is None else target.authority
+    return any(text is not None and not _is_host(text) for text in (_host(request), authority))
+
+
+def _is_host(text: str) -> bool:
     found = re.fullmatch(
-        r"(\[[0-9A-Za-z:._~%!$&'()*+;=-]*\]|[0-9A-Za-z._~%!$&'()*+;=\[\]-]*)(?::(\d{0,5}))?", host
+        r"(\[[0-9A-Za-z:._~%!$&'()*+;=-]*\]|[0-9A-Za-z._~%!$&'()*+;=\[\]-]*)(?::(\d{0,5}))?", text, re.ASCII
     )
-    return found is None or not found[1].removesuffix(".") or int(found[2] or 0) > 65535
+    return found is not None and bool(found[1].removesuffix(".")) and int(found[2] or 0) <= 65535
 
 
 def _other_host(request: Read) -> bool:
@@ -251,10 +255,15 @@ STRICTER: list[tuple[int, str, Callable[[Read], bool]]] = [
 def odd_body(request: Read) -> bool:
     """A chunked body that h11 takes and that may be refused (section 7: malformed HTTP).
 
-    Its lines end oddly, chunk sizes have something behind them or too many digits, or a trailer is named as a field
+    Its lines end oddly or hold control characters, chunk sizes have something behind them or too many digits, or a
+    trailer is named as a field
     that may only be sent once (RFC 9110 section 6.5.1 lets no such field into trailers).
     """
     raw = request.raw_body
+    if not request.all("transfer-encoding"):
+        return False
+    if _CONTROLS.search(raw):
+        return True
     if any(re.search(rb"(?im)^" + name.encode() + rb"[ \t]*:", raw) for name in _ONCE):
         return True
     return bool(_LINE_ENDS.search(raw)) or bool(

@@ -18,6 +18,7 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, reproduce_failure, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+from hypothesis.errors import DidNotReproduce
 from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test
 from hypothesis.strategies import SearchStrategy
 
@@ -150,6 +151,8 @@ def _attempt(
     test = chosen(decorate(_bare(target.test(count))))
     try:
         test()
+    except DidNotReproduce:
+        pass  # what the example showed is mended
     except Exception as found:
         result.failure = "".join(traceback.format_exception(found))
         blob = _BLOB.search(result.failure)
