@@ -55,12 +55,13 @@ class Scene:
     sins: Path
     limits: Confinement
 
-    async def tasks(self) -> int:
-        """How many asyncio tasks the sidecar has."""
+    async def inside(self) -> dict[str, float]:
+        """What the sidecar has that cannot be seen from outside: see observed.py."""
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(self.observer, b"?")
         async with asyncio.timeout(_NO_MORE):
-            return int(await loop.sock_recv(self.observer, 64))
+            tasks, blocks, malloced = map(int, (await loop.sock_recv(self.observer, 64)).split())
+        return {"tasks": tasks, "blocks": blocks, "malloced_mib": round(malloced / 2**20, 3)}
 
 
 @contextlib.asynccontextmanager
@@ -197,6 +198,7 @@ class Soak:
     async def _sample(self) -> None:
         report, process = self._report, self._scene.process
         pid = process.child.pid
+        inside = await self._scene.inside()
         counts: TokenCounts = (await process.tokens()).since(self._before)
         report.rotations, report.token_failures, report.waited = counts
         window, self._window = sorted(self._window), array("f")
@@ -208,7 +210,7 @@ class Soak:
                 "rss_mib": round(memory_mib(pid), 2),
                 "anonymous_mib": round(memory_mib(pid, "RssAnon"), 2),
                 "descriptors": process.descriptors(),
-                "tasks": await self._scene.tasks(),
+                **inside,
                 "cpu_s": round(cpu_seconds(pid), 2),
                 "sent": report.sent,
                 "not_right": report.outcomes.total(),

@@ -11,7 +11,7 @@ from benchmarks.goals import table
 from benchmarks.soak.plan import CALM
 from benchmarks.soak.report import SLOPE_LIMIT, TOLD_AFTER, Report
 
-_MEASURED = ("rss_mib", "anonymous_mib", "descriptors", "tasks")
+_MEASURED = ("rss_mib", "anonymous_mib", "descriptors", "tasks", "blocks", "malloced_mib")
 
 
 def line(report: Report) -> str:
