@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
 import pytest
 import uvloop
 
+from sidecar.demo.standin import StandIn
 from tests.battery.fixtures import FAILED, _frozen, capfd, case
+from tests.fake_clock import FakeClock
+from tests.harness import RawUpstream
 
 __all__ = ["_frozen", "capfd", "case"]  # fixtures
 
@@ -30,3 +33,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         item.stash[FAILED] = True
     return report
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def egain() -> AsyncIterator[StandIn]:
+    async with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[RawUpstream]:
+    async with RawUpstream().running() as served:
+        yield served

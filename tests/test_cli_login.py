@@ -48,12 +48,6 @@ def configuration(egain: StandIn, folder: Path, **changes: Any) -> dict[str, Any
 
 
 @pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This person's folder."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -17,11 +17,6 @@ from tests.form_browser import REDIRECT_URI, SCOPE, SignInPages
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def egain(clock: FakeClock) -> AsyncIterator[StandIn]:
     async with StandIn(clock=clock) as standin:
         yield standin

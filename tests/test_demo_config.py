@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,6 @@ PERSONA = {
     "shopper": "obo_customer",
     "okta": "user",
 }
-
-
-@pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
 
 
 async def test_file_and_mapping_agree(egain: StandIn) -> None:

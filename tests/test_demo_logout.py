@@ -19,12 +19,6 @@ LOGIN = "<h1>Sign in</h1>"
 
 
 @pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
 async def alice(egain: StandIn) -> AsyncIterator[SignInPages]:
     pages = SignInPages(egain)
     yield pages

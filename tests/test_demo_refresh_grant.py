@@ -18,11 +18,6 @@ GONE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionRes
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def egain(clock: FakeClock) -> AsyncIterator[StandIn]:
     async with StandIn(clock=clock) as standin:
         yield standin

@@ -21,11 +21,6 @@ LOGIN, CONSENT = "<h1>Sign in</h1>", "<h1>Allow access?</h1>"
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def egain(clock: FakeClock) -> AsyncIterator[StandIn]:
     async with StandIn(clock=clock) as standin:
         yield standin

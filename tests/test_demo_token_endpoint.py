@@ -24,12 +24,6 @@ PREFIX = "https://api.ai.egain.cloud/auth/"
 
 
 @pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session

@@ -100,12 +100,6 @@ async def process(mapping: dict[str, Any], folder: Path, **environ: str) -> Asyn
         await log
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
-
-
 async def test_sigterm_lets_the_app_finish(upstream: RawUpstream, tmp_path: Path) -> None:
     """Not ready at once, still serving, `Connection: close`, exit 0 when all is quiet."""
     hold = asyncio.Event()

@@ -17,12 +17,6 @@ H = b"Host: localhost\r\n"
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
-
-
-@pytest.fixture
 async def proxy(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[Sidecar]:
     mapping = configuration(upstream.url, upstream={"idle_timeout": "600ms", "response_timeout": "20s"})
     async with sidecar(mapping, tmp_path) as started:

@@ -17,12 +17,6 @@ from sidecar.demo.standin import StandIn
 from tests.harness import Caller, Sidecar, sidecar, until, with_tokens
 
 
-@pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
-
-
 def configuration(egain: StandIn, folder: Path) -> dict[str, Any]:
     config = with_tokens(egain, egain.base, folder)
     config["routes"] = [{"path": "/demo/**", "credential": "app", "scopes": ["app.knowledge.portalmgr.read"]}]

@@ -35,20 +35,9 @@ from tests.signin_browser import (
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def egain(clock: FakeClock) -> AsyncIterator[StandIn]:
     async with StandIn(clock=clock) as standin:
         yield standin
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
 
 
 @pytest.fixture

@@ -43,20 +43,9 @@ UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nConten
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def egain(clock: FakeClock) -> AsyncIterator[StandIn]:
     async with StandIn(clock=clock, lifetime=100) as standin:
         yield standin
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
 
 
 @pytest.fixture

@@ -12,12 +12,6 @@ from tests.harness import RawUpstream, Sidecar, configuration, sidecar
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
-
-
-@pytest.fixture
 async def proxy(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[Sidecar]:
     routes = [
         {"path": "/portals/{portalID}", "credential": "none", "name": "one"},

@@ -17,18 +17,6 @@ UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nConten
 
 
 @pytest.fixture
-async def egain() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    async with RawUpstream().running() as served:
-        yield served
-
-
-@pytest.fixture
 async def proxy(egain: StandIn, upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[Sidecar]:
     async with sidecar(with_tokens(egain, upstream.url, tmp_path), tmp_path) as started:
         await until(lambda: not started.app.missing())
