@@ -27,8 +27,8 @@ demo: $(VENV)/.installed ## An eGain stand-in with the sidecar in front of it; p
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest
 
-battery: $(VENV)/.installed ## What a proxy must withstand, line by line (FILE=tests/battery/test_paths.py, QUICK=1)
-	$(BIN)/python -m pytest -m "$(if $(QUICK),not volume,battery or not battery)" $(or $(FILE),tests/battery)
+battery: $(VENV)/.installed ## What a proxy must withstand, line by line (FILE=tests/battery/test_paths.py, QUICK=1, REST=1)
+	$(BIN)/python -m pytest -m "$(if $(REST),battery and not volume,$(if $(QUICK),not volume,battery or not battery))" $(or $(FILE),tests/battery)
 
 check: format lint types test ## Format, lint, types, tests; CI runs this and a few suites more (.ci/run)
 
