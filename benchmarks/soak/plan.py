@@ -17,7 +17,7 @@ CLIENT_ID, CLIENT_SECRET = "bench", "bench-secret"
 CALM, SLOWLORIS, SLOW_READERS, PIPELINED = "calm", "slowloris", "slow readers", "pipelined"
 # Seconds of each in a cycle: short, because the trend's line goes through one point for each.
 _CYCLE = ((CALM, 30.0), (SLOWLORIS, 22.0), (SLOW_READERS, 18.0), (PIPELINED, 20.0))
-_CYCLES_AT_LEAST = 4  # one to warm up, three for a line through them
+_CYCLES_AT_LEAST = 4  # so that descriptors and tasks can be compared between an early and the last calm
 _HEADER_TIMEOUT = 10  # seconds, so that a phase sees hanging request heads closed
 
 
@@ -30,6 +30,15 @@ class Plan:
     streams: int = 200  # of events, open all the time
     lifetime: float = 5.0  # seconds, of the application's own and exchanged tokens
     subject_lifetime: float = 300.0  # of the subjects'
+
+    @property
+    def settled(self) -> float:
+        """Seconds after which the heap is judged: every subject's token has been renewed at least twice.
+
+        Until then the tokens that all came at once give their places to tokens that come at any time, and the heap
+        takes its final size. Of a run that is short for that, its second half.
+        """
+        return min(2 * self.subject_lifetime, self.minutes * 60 / 2)
 
     def phases(self) -> Iterator[tuple[int, str, float]]:
         """(cycle, what goes on, seconds) to the end."""

@@ -58,8 +58,9 @@ class Report:
     # -- judgement -----------------------------------------------------------------------------------------------------
 
     def trend(self, name: str) -> Trend | None:
-        """Through the means of all cycles but the first, in which it warms up."""
-        later = [(s["cycle"], s["t"], s[name]) for s in self.samples if s["cycle"] > 0]
+        """Through the means of the cycles that began when it had settled."""
+        warm = {s["cycle"] for s in self.samples if s["t"] < self.plan.settled}
+        later = [(s["cycle"], s["t"], s[name]) for s in self.samples if s["cycle"] not in warm]
         return Trend.of(cycle_means(later))
 
     def calm(self, name: str) -> tuple[float, float]:
