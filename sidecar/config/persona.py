@@ -24,7 +24,7 @@ _API_HOST = re.compile(r"api(?:-[a-z0-9]+)?(?:\.ai)?\.egain\.cloud")
 _TOKEN_PATHS_ON_API_HOST = "/core/authmgr/"  # noqa: S105 - a path
 
 _APP_ONLY = frozenset({"client_credentials"})
-_USER = frozenset({"on_behalf_of", "token_exchange", "authorization_code"})
+_USER = frozenset({"anonymous", "on_behalf_of", "token_exchange", "authorization_code"})
 _OBO = frozenset({"on_behalf_of"})
 _NOT_OBO = frozenset({"client_credentials", "anonymous", "token_exchange", "authorization_code"})
 
@@ -65,8 +65,8 @@ SCOPE_RULES = (
     ScopeRule(
         _USER,
         _application,
-        "an app. scope with a user's token: it needs the application's own; use a client_credentials "
-        "credential or a delegated scope",
+        "an app. scope with a user's token or a customer's: it needs the application's own; use a "
+        "client_credentials credential or a delegated scope",
     ),
     ScopeRule(
         _OBO,
@@ -118,7 +118,7 @@ def _anonymous(config: Config, name: str, credential: Credential) -> Iterator[Co
         return
     for index, route in enumerate(config.routes):
         for at, scope in enumerate(route.scopes if route.credential == name else ()):
-            if "://" not in scope:
+            if "://" not in scope and not _application(scope):
                 yield Complaint(
                     ("routes", index, "scopes", at),
                     "an anonymous customer's scope needs a prefix; set scope_prefix: "
