@@ -56,7 +56,11 @@ SCOPES: list[tuple[dict[str, Any], str, str | None]] = [
     (ANON, "knowledge.portalmgr.read", None),
     (ANON, "knowledge.portalmgr.onbehalfof.read", "works with grant: on_behalf_of only"),
     (ANON, "app.knowledge.portalmgr.read", "an app. scope with a user's token"),
-    (ANON, "https://api.ai.egain.cloud/auth/app.knowledge.portalmgr.read", "an app. scope with a user's token"),
+    (
+        ANON,
+        "https://api.ai.egain.cloud/auth/app.knowledge.portalmgr.read",
+        "an app. scope with a user's token",
+    ),
     ({**ANON, "scope_prefix": ""}, "app.knowledge.portalmgr.read", "an app. scope with a user's token"),
     ({**ANON, "scope_prefix": ""}, "knowledge.portalmgr.read", "needs a prefix"),
     ({**ANON, "scope_prefix": ""}, "https://api.ai.egain.cloud/auth/knowledge.portalmgr.read", None),

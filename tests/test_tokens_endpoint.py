@@ -161,24 +161,42 @@ async def test_redirect_is_not_followed_and_cookies_are_not_kept() -> None:
     assert paths == [("/token", False)] * 2
 
 
-async def test_egress_proxy_gets_the_request() -> None:
-    """tokens.proxy; to an https:// endpoint it is a CONNECT."""
-    lines: list[bytes] = []
+@contextlib.asynccontextmanager
+async def egress_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Gives `answer` to every request, and behind a 200 one token answer through the tunnel."""
+    heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines.append(await reader.readline())
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        heard.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
+        writer.write(answer)
+        if b" 200 " in answer:
+            heard.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
+            heard.append(await reader.readexactly(len(REQUEST_BODY)))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        assert failed(await ask("https://as.invalid/token", config(proxy=proxy))) == (
-            "unavailable",
-            "connect",
-        )
-    assert lines == [b"CONNECT as.invalid:443 HTTP/1.1\r\n"]
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+
+
+async def test_egress_proxy_gets_the_request() -> None:
+    """tokens.proxy: a CONNECT, whose refusal is a failure to connect."""
+    async with egress_proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (proxy, heard):
+        for url in ("https://as.invalid/token", "http://localhost:1/token"):
+            result = await ask(url, config(proxy=proxy))
+            assert failed(result) == ("unavailable", "connect")
+            assert isinstance(result, Failure)
+            assert result.unsent
+    assert heard == [b"CONNECT as.invalid:443 HTTP/1.1", b"CONNECT localhost:1 HTTP/1.1"]
+
+
+async def test_egress_proxy_is_a_tunnel_without_tls_too() -> None:
+    """A plain token URL is not handed over in absolute form: the proxy need not be able to forward requests."""
+    async with egress_proxy(b"HTTP/1.1 200 OK\r\n\r\n") as (proxy, heard):
+        assert await ask("http://localhost:1/token?a=b", config(proxy=proxy)) == Reply(200, b"{}")
+    assert heard == [b"CONNECT localhost:1 HTTP/1.1", b"POST /token?a=b HTTP/1.1", REQUEST_BODY]
 
 
 async def never(writer: asyncio.StreamWriter) -> None:

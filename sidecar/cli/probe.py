@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohappyeyeballs
 
 from sidecar.config.values import HttpUrl
-from sidecar.proxy.egress import open_tunnel
+from sidecar.egress import open_tunnel
 from sidecar.tls import client_context
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])\b")

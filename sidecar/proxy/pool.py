@@ -20,8 +20,8 @@ import aiohappyeyeballs
 from sidecar import logs
 from sidecar.clock import now
 from sidecar.config.values import HttpUrl
+from sidecar.egress import open_tunnel
 from sidecar.errors import Overloaded, UpstreamUnreachable
-from sidecar.proxy.egress import open_tunnel
 from sidecar.proxy.upstream import Connection
 
 # A connection lent out again and again would hold on to an address that DNS has long given up.

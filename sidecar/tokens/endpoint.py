@@ -28,6 +28,7 @@ from sidecar.oauth.answer import Failure, Reply
 from sidecar.oauth.request import TokenRequest
 from sidecar.oauth.untrusted import one_line
 from sidecar.tls import client_context
+from sidecar.tokens.connector import Connector
 
 MAX_ANSWER: Final = 1 << 20
 # Per credential: while one token endpoint hangs, the requests of another one are not behind it in a queue.
@@ -69,6 +70,7 @@ class TokenEndpoint:
         self._config = config
         self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
+        self._connector: Connector
         self._session: aiohttp.ClientSession
 
     def reconfigure(self, config: Config) -> None:
@@ -77,7 +79,7 @@ class TokenEndpoint:
         self._contexts = {}  # CA files are read again
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
+        self._connector = Connector(
             limit=0,  # the lanes are the limit
             force_close=True,
             ttl_dns_cache=_DNS_TTL,
@@ -85,7 +87,7 @@ class TokenEndpoint:
             resolver=aiohttp.ThreadedResolver(),
         )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._connector,
             headers=_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # _exchange has the one limit
@@ -132,6 +134,8 @@ class TokenEndpoint:
             detail = "too many token requests are waiting for their turn"
             return Failure("unavailable", "timeout", detail, unsent=True)
         mine.requests += 1
+        self._connector.egress = tokens.proxy
+        tls = url.startswith("https:")
         try:
             async with (
                 asyncio.timeout(tokens.request_timeout),
@@ -142,8 +146,8 @@ class TokenEndpoint:
                     data=body,
                     headers=headers,
                     # Loading a system's CAs takes tens of milliseconds; only who needs them waits for it.
-                    ssl=self._context(ca_file) if url.startswith("https:") else True,
-                    proxy=str(tokens.proxy) if tokens.proxy else None,
+                    ssl=self._context(ca_file) if tls else True,
+                    proxy=str(tokens.proxy) if tokens.proxy and tls else None,
                     allow_redirects=False,
                 ) as answer,
             ):
