@@ -88,7 +88,9 @@ class App:
         return [*self._store.views(), *(self._people.sessions.views() if self._people else ())]
 
     def config(self) -> Mapping[str, object]:
-        return effective(self.loaded.config)
+        config = self.loaded.config
+        hosts = dict.fromkeys(binding.allowed_hosts(config))  # those it stands for, when it is left out
+        return {**effective(config), "allowed_hosts": list(hosts)}
 
     def warnings(self) -> Sequence[str]:
         return [warning.as_warning() for warning in self.loaded.warnings]

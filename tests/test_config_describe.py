@@ -58,6 +58,7 @@ def test_effective_shows_values_as_they_are_written(example: Loaded) -> None:
     assert found["upstream"]["url"] == "https://api.ai.egain.cloud"
     assert found["upstream"]["idle_timeout"] == "5m"
     assert found["limits"]["replay_body"] == "64KiB"
+    assert found["sessions"]["store"] == "memory"
     assert found["refresh"]["retry"] == {"initial": "1s", "max": "30s"}
     assert found["routes"][-1]["credential"] == "none"
     assert found["client"]["secret"] == f"file {EXAMPLE.parent / 'example-client-secret'}"

@@ -56,7 +56,7 @@ def _hidden(value: Any) -> Any:
 
 def _value(value: Any, field: FieldInfo | None = None) -> Any:
     shown = _shown(field)
-    if shown is not None and value is not None:
+    if shown is not None:
         return shown.as_text(value)
     if isinstance(value, SecretFrom | HttpUrl | TcpAddress | UnixAddress | Path):
         return str(value)
