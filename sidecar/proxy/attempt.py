@@ -15,6 +15,9 @@ from sidecar.proxy.relay import Outcome, Relay
 _IDEMPOTENT = frozenset(
     {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"}
 )  # RFC 9110 9.2.2
+# Seconds in which an upstream should say 100 or anything else (RFC 9110 10.1.1): as long as curl and Go wait. One that
+# never does, such as an HTTP/1.0 server, would wait for the body while the caller waits for the 100.
+_PATIENCE = 1.0
 
 
 class Attempt(Relay):
@@ -44,9 +47,12 @@ class Attempt(Relay):
         self._outcome = loop.create_future()
         if not self.begin(head):
             self._upload = loop.create_task(self._send_body())
+        waiting = loop.call_later(_PATIENCE, self._ask_for_body) if self._exchange.awaits_continue() else None
         try:
             return await self._outcome
         finally:
+            if waiting is not None:
+                waiting.cancel()
             try:
                 if self._upload is not None:
                     self._upload.cancel()
@@ -67,6 +73,11 @@ class Attempt(Relay):
             return
         if not self.answering and not self._settled:
             connection.deadline = now() + exchange.serving.response_timeout
+
+    def _ask_for_body(self) -> None:
+        if not self.answering and not self._settled and not self._rejecting:
+            self.interim(100)
+            self.flush()
 
     # -- what the connections tell -----------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Relay:
         "_chunked",
         "_complaint",
         "_connection",
+        "_continued",
         "_ended",
         "_exchange",
         "_last",
@@ -74,6 +75,7 @@ class Relay:
         self._out: list[bytes] = []
         self._chunked = False  # the answer goes to the caller in chunks
         self._rejecting = False  # the answer at hand is a 401 that is not passed on
+        self._continued = False  # the caller was told to send its body
         self._left = 0  # bytes the caller had still to take when it was last looked at
         self._written = False  # ... and has left
         self.answering = False  # the answer's head is on its way to the caller
@@ -82,7 +84,8 @@ class Relay:
 
     def interim(self, status: int) -> None:
         """100 is what a caller may wait for; other interim answers are dropped."""
-        if status == 100 and self._exchange.awaits_continue():
+        if status == 100 and not self._continued and self._exchange.awaits_continue():
+            self._continued = True
             self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def answer_head(self, status: int, reason: bytes, head: AnswerHead, has_body: bool) -> None:

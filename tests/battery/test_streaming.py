@@ -228,6 +228,31 @@ async def test_expect_continue_is_the_upstreams_to_give(proxy: Sidecar, upstream
     assert upstream.connections == 1
 
 
+@pytest.mark.parametrize("late", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["never", "late"])
+async def test_expect_continue_is_met_when_the_upstream_keeps_silent(
+    proxy: Sidecar, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch, late: bytes
+) -> None:
+    """It may not know of Expect and wait for the body, as its caller waits for 100: that is given, once."""
+    monkeypatch.setattr("sidecar.proxy.attempt._PATIENCE", 0.05)
+    told, sent = asyncio.Event(), asyncio.Event()
+
+    async def silent(talk: Talk) -> None:
+        await told.wait()
+        await talk.send(late)
+        sent.set()
+        await answer_ok(talk)
+
+    upstream.script = silent
+    caller = await proxy.caller()
+    await caller.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n" + H + b"\r\n")
+    assert (await caller.head())[1] == b"HTTP/1.1 100 Continue"
+    told.set()
+    await sent.wait()
+    await caller.send(b"abc")
+    assert (await caller.answer()).body == b"ok"
+    assert upstream.requests[-1].body == b"abc"
+
+
 @pytest.mark.parametrize("when", ["before the answer", "in the answer", "in the request"])
 async def test_caller_that_leaves_ends_the_upstream_request(
     proxy: Sidecar, upstream: RawUpstream, when: str
