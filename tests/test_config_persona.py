@@ -187,3 +187,11 @@ def test_the_route_table_agrees_about_shadowed_patterns(patterns: list[str], nev
         paths |= {f"{path.rstrip('/')}/{part}" for path in paths for part in ("x", "y", "zz", "")}
     hit = {methods.find("GET") for path in paths if "//" not in path and (methods := table.find(path))}
     assert hit == set(patterns) - set(never)
+
+
+def test_a_method_that_no_request_can_have_is_warned_of() -> None:
+    """The parser of callers' requests knows a list of methods, WebDAV's among them, and refuses others."""
+    routes = [{"path": "/x", "credential": "none", "methods": ["GET", "FOO", "PROPFIND", "QUERY"]}]
+    ((key, message),) = found(APP, routes=routes)
+    assert key == "routes[0].methods[1]"
+    assert "can never match" in message

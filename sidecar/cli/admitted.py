@@ -6,9 +6,8 @@ the proxy listener. Pure.
 
 from __future__ import annotations
 
-import httptools
-
 from sidecar import binding
+from sidecar.config.names import is_parsed
 from sidecar.config.schema import Config
 from sidecar.errors import BadRequest, HostNotAllowed
 from sidecar.proxy.admission import Admission, split_host
@@ -19,7 +18,7 @@ from sidecar.routing.target import Target, parse
 def admitted(config: Config, method: str, raw: str) -> Target:
     """Raises the Refusal that the listener would answer."""
     raw = raw.encode("utf-8", "surrogateescape").decode("latin-1")  # one character per byte, as on the wire
-    if not _parsed_by_the_listener(method):
+    if not is_parsed(method):
         raise BadRequest("the HTTP parser does not know this method")
     admission = _admission(config)
     host = min(admission.hosts, default="localhost")
@@ -42,11 +41,3 @@ def _admission(config: Config) -> Admission:
 
 def _head(host: str) -> RequestHead:
     return RequestHead(RequestFields(), [(b"Host", host.encode("latin-1"))])
-
-
-def _parsed_by_the_listener(method: str) -> bool:
-    try:
-        httptools.HttpRequestParser(None).feed_data(f"{method} / HTTP/1.1\r\n".encode())
-    except httptools.HttpParserError:
-        return False
-    return True

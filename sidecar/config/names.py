@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import httptools
+
 from sidecar.config.scalars import some_text, text
 from sidecar.errors import PathNotCanonical
 from sidecar.routing.target import canonical
@@ -62,6 +64,15 @@ def method(value: object) -> str:
     if found in ("CONNECT", "TRACE"):
         raise ValueError("CONNECT and TRACE are never forwarded; take it out")
     return found
+
+
+def is_parsed(method: str) -> bool:
+    """Whether llhttp, which reads callers' requests, knows the method; it refuses the others."""
+    try:
+        httptools.HttpRequestParser(None).feed_data(f"{method} / HTTP/1.1\r\n".encode())
+    except httptools.HttpParserError:
+        return False
+    return True
 
 
 def path_pattern(value: object) -> str:

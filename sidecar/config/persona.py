@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from sidecar.config.names import is_parsed
 from sidecar.config.schema import Config, Credential
 from sidecar.config.shadowing import shadowed
 from sidecar.config.values import HttpUrl, TcpAddress
@@ -79,6 +80,7 @@ SCOPE_RULES = (
 def warnings(config: Config) -> Iterator[Complaint]:
     """Everything doubtful about a configuration that works."""
     yield from _scopes(config)
+    yield from _methods(config)
     for name, credential in config.credentials.items():
         loc: Loc = ("credentials", name)
         yield from _anonymous(config, name, credential)
@@ -98,6 +100,17 @@ def warnings(config: Config) -> Iterator[Complaint]:
             ("routes", index, "path"),
             f"can never match: {', '.join(by)} cover every such path and are more specific; take it out",
         )
+
+
+def _methods(config: Config) -> Iterator[Complaint]:
+    for index, route in enumerate(config.routes):
+        for at, method in enumerate(route.methods or ()):
+            if not is_parsed(method):
+                yield Complaint(
+                    ("routes", index, "methods", at),
+                    "can never match: requests with a method that the HTTP parser does not know are refused; "
+                    "take it out",
+                )
 
 
 def _scopes(config: Config) -> Iterator[Complaint]:
