@@ -124,6 +124,18 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "upstream.proxy",
         "is spoken to in plain HTTP",
     ),
+    "proxy with a password": (
+        "  connect_timeout: 5s",
+        "§  proxy: http://u:p@p:1",
+        "upstream.proxy",
+        "proxies that ask for one are not supported",
+    ),
+    "proxy of another kind": (
+        "  connect_timeout: 5s",
+        "§  proxy: socks5://p:1",
+        "upstream.proxy",
+        "write http://HOST:PORT",
+    ),
     "proxy with a path": ("  connect_timeout: 5s", "§  proxy: http://p:1/x", "upstream.proxy", "has a path"),
     "duration without unit": (
         "connect_timeout: 5s",

@@ -189,6 +189,19 @@ class HttpUrl:
         return {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^?#]*$"}
 
 
+def proxy_url(value: object) -> HttpUrl:
+    """An egress proxy: `http://HOST:PORT`. Whether it is reached without TLS and a path is asked elsewhere."""
+    found = written(value) or ""
+    hint = "write http://HOST:PORT"
+    if not isinstance(value, HttpUrl) and not found.lower().startswith(("http://", "https://")):
+        raise ValueError(f"is no HTTP proxy; {hint}")
+    if "@" in found:
+        raise ValueError(
+            f"has a user or password in it, and proxies that ask for one are not supported; {hint}"
+        )
+    return HttpUrl.parse(value)
+
+
 def url_text(value: object) -> str:
     """A URL that somebody else compares as text: kept exactly as it is written. It may have a query."""
     found = written(value) or ""

@@ -30,6 +30,7 @@ from sidecar.config.values import (
     Number,
     OneOrMany,
     PathPattern,
+    ProxyUrl,
     ScopePrefix,
     ScopeToken,
     SecretFrom,
@@ -68,7 +69,7 @@ class Upstream(Model):
     max_connections: Integer = Field(
         default=256, ge=1, description="Open connections; a stream or WebSocket counts as one."
     )
-    proxy: HttpUrl | None = Field(
+    proxy: ProxyUrl | None = Field(
         default=None, description="Egress proxy (CONNECT). Environment variables are never consulted."
     )
     insecure: Flag = Field(default=False, description="Allow http:// to a host that is not loopback.")
@@ -261,7 +262,7 @@ class Tokens(Model):
         default="per_route",
         description="per_route: a token per distinct scope set; union: one per credential.",
     )
-    proxy: HttpUrl | None = Field(default=None, description="Egress proxy for token requests and key sets.")
+    proxy: ProxyUrl | None = Field(default=None, description="Egress proxy for token requests and key sets.")
     ca_file: FilePath | None = Field(
         default=None, description="PEM file with the only CAs trusted for token endpoints."
     )

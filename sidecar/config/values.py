@@ -21,6 +21,7 @@ from sidecar.config.network import (
     allowed_host,
     allowed_origin,
     is_loopback_host,
+    proxy_url,
     url_text,
 )
 from sidecar.config.scalars import (
@@ -57,6 +58,7 @@ __all__ = [
     "Number",
     "OneOrMany",
     "PathPattern",
+    "ProxyUrl",
     "ScopePrefix",
     "ScopeToken",
     "SecretFrom",
@@ -121,6 +123,7 @@ Address = Annotated[
 EndpointUrl = Annotated[
     HttpUrl, PlainValidator(HttpUrl.endpoint), _json("[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^?#]*")
 ]
+ProxyUrl = Annotated[HttpUrl, PlainValidator(proxy_url), _json("[Hh][Tt][Tt][Pp]://[^/?#@]+/?")]
 UrlText = Annotated[str, PlainValidator(url_text), _json("[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+[^#]*")]
 ScopeToken = Annotated[str, PlainValidator(scope_token), _json(r"[\x21\x23-\x5B\x5D-\x7E]+")]
 ScopePrefix = Annotated[str, PlainValidator(scope_prefix), _json(r"[\x21\x23-\x5B\x5D-\x7E]*")]
