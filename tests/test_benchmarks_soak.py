@@ -16,9 +16,15 @@ from benchmarks.stream import Sent
 
 
 def samples(
-    *, leak: float = 0.0, noise: float = 0.3, tasks: int = 0, minutes: int = 30
+    *,
+    leak: float = 0.0,
+    malloced: float = 0.0,
+    blocks: int = 0,
+    noise: float = 0.3,
+    tasks: int = 0,
+    minutes: int = 30,
 ) -> list[dict[str, Any]]:
-    """Every 5 s; `leak` in MiB an hour, `tasks` more in each cycle of three minutes."""
+    """Every 5 s; `leak` and `malloced` in MiB, `blocks` an hour, `tasks` more in each cycle of three minutes."""
     chance = random.Random(1)
     found = []
     for at in range(0, minutes * 60, 5):
@@ -28,6 +34,8 @@ def samples(
             "cycle": cycle,
             "phase": CALM if at % 180 < 60 else SLOWLORIS,
             "anonymous_mib": 60 + leak * at / 3600 + chance.uniform(-noise, noise),
+            "malloced_mib": 20 + malloced * at / 3600,
+            "blocks": 500_000 + blocks * at // 3600,
             "rss_mib": 70.0,
             "descriptors": 1300,
             "tasks": 1300 + tasks * cycle,
@@ -92,7 +100,9 @@ def test_a_calm_run_breaks_no_bound() -> None:
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "memory": ({"samples": samples(leak=3.0)}, "memory grows by"),
+    "memory": ({"samples": samples(leak=3.0)}, "anonymous_mib grows by"),
+    "bytes": ({"samples": samples(malloced=1.5)}, "malloced_mib grows by 1.5 MiB an hour"),
+    "objects": ({"samples": samples(blocks=20_000)}, "blocks grows by 20,000.0 blocks an hour"),
     "tasks": ({"samples": samples(tasks=20)}, "tasks: 1320 at first, 1480 at the end"),
     "too much memory": ({"peak_rss_mib": 129.0}, "129 MiB resident"),
     "out of memory": ({"group": Reading(0, 0.0, 1)}, "want of memory"),

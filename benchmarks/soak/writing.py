@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.goals import table
 from benchmarks.soak.plan import CALM
-from benchmarks.soak.report import SLOPE_LIMIT, TOLD_AFTER, Report
+from benchmarks.soak.report import GROWTH, TOLD_AFTER, Report
 
 _MEASURED = ("rss_mib", "anonymous_mib", "descriptors", "tasks", "blocks", "malloced_mib")
 
@@ -38,8 +38,8 @@ def text(report: Report) -> str:
         ("limits", report.limits),
         ("", f"{group.throttled} periods used up, {group.peak_mib:.0f} MiB charged at most"),
         ("memory", f"{report.peak_rss_mib:.1f} MiB resident at most"),
-        ("", f"slope {_slope(report)}"),
     ]
+    lines += [(name, _slope(report, name)) for name in GROWTH]
     for name in ("descriptors", "tasks"):
         first, last = report.calm(name)
         lines.append((name, f"{first:.0f} in calm at first, {last:.0f} at the end"))
@@ -53,7 +53,7 @@ def text(report: Report) -> str:
         ("idle", f"{plan.idle} connections, each used again at the end"),
         ("answers", f"{report.sent}, not right: {dict(report.outcomes) or 'none'}"),
     ]
-    body = "\n".join(f"{name:<12}{said}" for name, said in lines)
+    body = "\n".join(f"{name:<14}{said}" for name, said in lines)
     return "\n".join([_phases(report), "", body, "", *(report.broken or ["all bounds held"])])
 
 
@@ -68,16 +68,16 @@ def _phases(report: Report) -> str:
     return table(rows)
 
 
-def _slope(report: Report) -> str:
-    found = report.trend("anonymous_mib")
+def _slope(report: Report, name: str) -> str:
+    found, (limit, unit) = report.trend(name), GROWTH[name]
     if found is None or report.plan.minutes < TOLD_AFTER:
         return f"not judged before {TOLD_AFTER:g} minutes"
-    between = f"95 %: {found.low:+.2f} .. {found.high:+.2f}, {found.points} cycles"
-    return f"{found.slope:+.2f} MiB an hour ({between}): {found.word(SLOPE_LIMIT)}"
+    between = f"95 %: {found.low:+,.2f} .. {found.high:+,.2f}, {found.points} cycles"
+    return f"{found.slope:+,.2f} {unit} an hour ({between}): {found.word(limit)}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    found = report.trend("anonymous_mib")
+    trends = {name: report.trend(name) for name in GROWTH}
     return {
         "plan": vars(report.plan),
         "limits": report.limits,
@@ -91,7 +91,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for name in report.latencies
         },
         "nuisances": {name: dict(told) for name, told in report.nuisances.items()},
-        "slope_mib_an_hour": vars(found) if found else None,
+        "an_hour": {name: vars(found) if found else None for name, found in trends.items()},
         "calm": {name: report.calm(name) for name in _MEASURED},
         "peak_rss_mib": report.peak_rss_mib,
         "group": vars(report.group),
