@@ -132,6 +132,17 @@ async def test_storm_of_demands_while_the_endpoint_fails_makes_few_requests(scen
     assert (await keeper.get()).bearer == b"Bearer t5"
 
 
+async def test_outage_that_ends_before_the_held_token_is_not_outlasted_by_a_long_wait(scene: Scene) -> None:
+    """Tries at 30, 31, 33, 37 and 45 s; the next wait, of 16 s, would pass the hard stop at 54 s."""
+    scene.endpoint.lifetime = 60
+    keeper = await started(scene)
+    scene.endpoint.answer = DOWN
+    await scene.clock.passes(48)
+    scene.endpoint.answer = None
+    await scene.clock.passes(2)
+    assert text(keeper) == "t7"
+
+
 async def test_per_subject_token_is_not_retried_in_the_background(scene: Scene) -> None:
     """Nobody may want it any more; a demand makes the next try."""
     scene.endpoint.answer = DOWN

@@ -113,3 +113,21 @@ def test_backoff_with_initial_above_max_keeps_to_max() -> None:
 def test_retry_after_is_the_least_wait(delay: float, retry_after: float | None, expected: float) -> None:
     """Complaint: 429 ignored. Never sooner than asked for, a little later, because others were asked, too."""
     assert wait(delay, retry_after, 1.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("delay", "retry_after", "left", "expected"),
+    [
+        (16, None, 60, 16),
+        (16, None, 20, 10),
+        (16, None, 1.5, 1),
+        (0.5, None, 1.5, 0.5),
+        (16, None, 0, 16),
+        (4, 30, 20, 31),
+    ],
+)
+def test_wait_leaves_a_held_token_time_for_another_try(
+    delay: float, retry_after: float | None, left: float, expected: float
+) -> None:
+    """Half of what is left, at least the first wait; what the server asked for goes before."""
+    assert wait(delay, retry_after, 1.0, left) == expected

@@ -22,9 +22,12 @@ def backoff(retry: Retry, draw: Callable[[], float]) -> Iterator[float]:
         ceiling = min(ceiling * 2, retry.max)
 
 
-def wait(delay: float, retry_after: float | None, initial: float) -> float:
-    """The wait, when the server may have asked for a longer one (Retry-After).
+def wait(delay: float, retry_after: float | None, initial: float, left: float = 0.0) -> float:
+    """The wait, when the server may have asked for a longer one (Retry-After). All in seconds.
 
-    Never less than it asked for; a little more, because others were asked for the same.
+    Never less than it asked for; a little more, because others were asked for the same. If it did not ask, no more than
+    half of what is `left` of a held token: else a long wait after a short outage could outlast the token.
     """
-    return delay if retry_after is None else max(delay, retry_after + min(delay, initial))
+    if retry_after is not None:
+        return max(delay, retry_after + min(delay, initial))
+    return min(delay, max(initial, left / 2)) if left > 0 else delay

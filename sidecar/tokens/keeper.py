@@ -272,9 +272,11 @@ class Keeper:
         shared, retry = self._shared, self._shared.refresh.retry
         if self._backoff is None:
             self._backoff = backoff(retry, shared.draw)
-        delay = wait(next(self._backoff), failure.retry_after, retry.initial)
+        now = shared.clock.now()
+        left = self.token.hard_stop - now if self.token is not None else 0.0
+        delay = wait(next(self._backoff), failure.retry_after, retry.initial, left)
         self._failure = failure
-        self._next_try = shared.clock.now() + delay
+        self._next_try = now + delay
         shared.events.failed(self.recipe.name, self._digest(), trigger, failure.reason, delay, failure.detail)
 
     def _refusal(self) -> Refusal:
