@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, configuration, sidecar
+from tests.harness import (
+    OK,
+    RawUpstream,
+    Sidecar,
+    Talk,
+    answer_ok,
+    answering,
+    configuration,
+    sidecar,
+    until,
+)
+
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @pytest.fixture
@@ -115,6 +128,10 @@ async def test_answers_without_body_keep_both_connections_usable(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nstowaway",
         ),
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok!"),
+        # Nothing but the first line of the stowaway tells of it, or not even all of that.
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + NO_CONTENT),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nX: "),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + NO_CONTENT),
     ],
 )
 async def test_bytes_too_many_reach_nobody(
@@ -128,6 +145,38 @@ async def test_bytes_too_many_reach_nobody(
     upstream.script = answer_ok
     for _ in range(3):
         assert (await proxy.ask("/")).body == b"ok"
+    assert upstream.connections == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        NO_CONTENT,
+    ],
+    ids=["counted", "chunked", "without a body"],
+)
+async def test_answer_that_nobody_asked_for_ends_its_connection(
+    proxy: Sidecar, upstream: RawUpstream, answer: bytes
+) -> None:
+    """It comes while the connection rests, long after the answer before it: nobody is sent over that connection."""
+    first_is_served = asyncio.Event()
+
+    async def speaks_again(talk: Talk) -> None:
+        await talk.send(answer)
+        await first_is_served.wait()
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nstowaway")
+        await talk.reader.read()
+
+    upstream.script = speaks_again
+    assert (await proxy.ask("/")).status in (200, 204)
+    pool = proxy.app.proxy.serving.pool
+    await until(lambda: pool.counts() == (1, 0), "the connection resting")
+    first_is_served.set()
+    await until(lambda: upstream.open == 0, "the connection's end")
+    upstream.script = answer_ok
+    assert (await proxy.ask("/")).body == b"ok"
     assert upstream.connections == 2
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -523,6 +525,40 @@ async def test_connection_left_paused_by_a_slow_reader_serves_the_next_request(
         assert (await proxy.ask("/")).body == body
     slow.reader._transport.resume_reading()  # type: ignore[attr-defined]
     assert (await slow.answer()).body == body
+
+
+def small_buffers(transport: Any) -> None:
+    """The kernel keeps little of what is on its way to or from here."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+
+@pytest.mark.parametrize("framing", ["counted", "chunked"])
+async def test_answer_whose_last_bytes_find_a_full_buffer_leaves_its_connection_usable(
+    proxy: Sidecar, upstream: RawUpstream, framing: str
+) -> None:
+    """Reading was stopped by the very segment that ended the answer: it goes on for the next caller."""
+    for size in range(64 << 10, 640 << 10, 32 << 10):
+        body = b"x" * size
+        head, end = b"Content-Length: %d\r\n\r\n" % size, b""
+        if framing == "chunked":
+            head, end = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % size, b"\r\n0\r\n\r\n"
+        upstream.script = answering(b"HTTP/1.1 200 OK\r\n" + head + body + end)
+        slow = await proxy.caller()
+        await until(lambda: proxy.app.listener.connections)
+        for transport in (slow.reader._transport, *(c.transport for c in proxy.app.listener.connections)):  # type: ignore[attr-defined]
+            small_buffers(transport)
+        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        asked = len(upstream.requests)
+        await slow.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        await until(lambda n=asked: len(upstream.requests) > n)  # type: ignore[misc]
+        await asyncio.sleep(0.02)  # for the answer to get as far as it gets
+        slow.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await slow.answer()).body == body
+        slow.close()
+        upstream.script = answer_ok
+        assert (await proxy.ask("/")).body == b"ok"
 
 
 @pytest.mark.parametrize("target", [b"/a%00", b"/ok"], ids=["refused", "served"])
