@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.battery.stage import HOST, Stage, get, http
-from tests.harness import Answer, Caller, Sidecar, Talk, answer_ok, until
+from tests.harness import DEADLINE, Answer, Caller, Sidecar, Talk, answer_ok, until
 
 pytestmark = pytest.mark.battery
 
@@ -268,9 +268,10 @@ async def test_deadline_of_a_head_is_not_moved_by_single_bytes(stage: Stage) -> 
     async with stage.sidecar(limits={"header_timeout": "500ms"}) as proxy:
         caller = await proxy.caller()
         await caller.send(b"GET /app/x HTTP/1.1\r\nX: ")
-        while not caller.answers.statuses:
-            await caller.send(b"y")
-            await asyncio.sleep(0.02)  # the pace of the dripping
+        async with asyncio.timeout(DEADLINE):
+            while not caller.answers.statuses:
+                await caller.send(b"y")
+                await asyncio.sleep(0.02)  # the pace of the dripping
         assert caller.answers.statuses == [408]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +201,12 @@ REFUSALS = [
 @pytest.mark.parametrize("status", [400, 401])
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_refusal_is_told_and_not_asked_for_again_at_once(stage: Stage, code: str, status: int) -> None:
-    """502 with the code; a hundred requests within the next five seconds make few token requests."""
+    """502 with the code; a hundred requests within the next five seconds make no further token request."""
     stage.tokens.script = says(
         json.dumps({"error": code, "error_description": "in other words"}).encode(), status
     )
     clock, seen = FakeClock(), set()
-    retry = {"retry": {"initial": "10s", "max": "10s"}}
+    retry = {"retry": {"initial": "60s", "max": "60s"}}
     async with stage.sidecar(clock, ready=False, refresh=retry) as proxy:
         await until(lambda: stage.tokens.calls and not proxy.app._store._fetches._tasks)
         before = stage.tokens.calls
@@ -215,7 +216,7 @@ async def test_refusal_is_told_and_not_asked_for_again_at_once(stage: Stage, cod
             seen.add(
                 (answer.status, json.loads(answer.body).get("oauth_error"), b"other words" in answer.body)
             )
-            clock.advance(0.009)  # less than the least wait of ten seconds, a tenth of it
+            clock.advance(0.05)  # five seconds in all: less than a tenth of a minute, the least wait
     assert seen == {(502, code, False)}
     assert stage.tokens.calls == before
     assert stage.upstream.requests == []
@@ -277,11 +278,14 @@ async def test_flood_is_cut_off(stage: Stage) -> None:
 
 
 async def test_compressed_flood_is_not_unpacked(stage: Stage) -> None:
-    """A bomb: as JSON it would be a gibibyte. Nothing was asked for in that coding."""
-    bomb = gzip.compress(b" " * (64 << 20)) * 16
-    await unusable(
-        stage, says(bomb[: 900 << 10], 200, "Content-Encoding: gzip", "Content-Type: application/json")
-    )
+    """A bomb: a token behind a gibibyte of blanks. It is given up at 1 MiB of what comes out, not of what came in."""
+    bomb = gzip.compress(b" " * (64 << 20)) * 16 + gzip.compress(OK)
+    assert len(bomb) < 1 << 21
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    await unusable(stage, says(bomb, 200, "Content-Encoding: gzip", "Content-Type: application/json"))
+    small = gzip.compress(b" " * (8 << 20) + OK)
+    await unusable(stage, says(small, 200, "Content-Encoding: gzip"), calls=2)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
 
 
 @pytest.mark.parametrize("how", ["a byte at a time", "headers only", "nothing", "half a head"])

@@ -86,7 +86,7 @@ async def test_outage_makes_no_storm_and_its_end_is_noticed(stage: Stage) -> Non
 
 
 async def test_ten_second_tokens_are_never_waited_for_and_never_expired(stage: Stage) -> None:
-    """Twenty requests a second for a minute: as many token requests as half the lifetime makes."""
+    """Twenty requests a second for a minute: refreshed at half the lifetime, so that a slow endpoint is no gap."""
     clock, issued = FakeClock(), {}
     stage.tokens.lifetime = 10
 
@@ -97,7 +97,7 @@ async def test_ten_second_tokens_are_never_waited_for_and_never_expired(stage: S
 
     async def looks(talk: Talk) -> None:
         token = talk.request.all("Authorization")[0].removeprefix("Bearer ")
-        assert clock.now() - issued[token] < 10
+        assert clock.now() - issued[token] <= 5.1
         await talk.send(OK)
 
     stage.tokens.script, stage.upstream.script = notes, looks
@@ -106,7 +106,7 @@ async def test_ten_second_tokens_are_never_waited_for_and_never_expired(stage: S
         for _ in range(1200):
             await passes(clock, proxy, 0.05)
             assert (await caller.ask("/app/x")).status == 200
-        assert not await proxy.metric("auth_sidecar_token_wait_seconds_count", credential="app")
+        assert await proxy.metric("auth_sidecar_token_wait_seconds_count", credential="app") == 0
     assert stage.tokens.calls <= 14
 
 
