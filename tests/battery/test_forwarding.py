@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.battery.stage import HOST, Stage, get, http
+from tests.battery.stage import HOST, Stage, get, holder, http
 from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, configuration, sidecar, until
 from tests.test_proxy_tls import serving, trusting
 
@@ -25,6 +25,42 @@ async def test_coded_bodies_are_bytes(proxy: Sidecar, stage: Stage, coding: str)
     await proxy.ask("/app/x", f"Content-Encoding: {coding}", method="PUT", body=body)
     assert stage.upstream.requests[-1].body == body
     assert stage.upstream.requests[0].all("Accept-Encoding") == [coding]
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["Authorization", "authorization, X-Gone", "X-Gone,AUTHORIZATION ,Host", "Transfer-Encoding, X-Gone"],
+)
+async def test_naming_the_tokens_field_takes_no_token_off(proxy: Sidecar, stage: Stage, named: str) -> None:
+    """Nor the chunks of a body; what else is named is gone, and the caller's own Authorization with it."""
+    caller = await proxy.caller()
+    await caller.send(
+        b"POST /app/x HTTP/1.1\r\n" + HOST + f"Connection: {named}\r\n".encode() + b"Authorization: Basic bWluZQ==\r\n"
+        b"X-Gone: 1\r\nX-Stays: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    )  # fmt: skip
+    assert (await caller.answer()).status == 200
+    (request,) = stage.upstream.requests
+    assert holder(request) == ("app", {"app.read"})
+    assert (request.body, request.all("X-Stays")) == (b"abc", ["1"])
+    assert request.all("X-Gone") == ([] if "X-Gone" in named else ["1"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        (("Connection: Origin", "Origin: https://evil.example"), "origin_not_allowed"),
+        (("Connection: Sec-Fetch-Site", "Sec-Fetch-Site: cross-site"), "origin_not_allowed"),
+        (("Connection: X-On-Behalf-Of", "X-On-Behalf-Of: alice", "X-On-Behalf-Of: bobby"), "subject_invalid"),
+        (("Connection: X-User", "X-On-Behalf-Of: alice", "X-User: bobby"), "subject_invalid"),
+        (("Connection: Expect", "Expect: other"), "expectation_failed"),
+    ],
+)
+async def test_naming_a_field_in_connection_spares_no_check(
+    proxy: Sidecar, stage: Stage, fields: tuple[str, ...], error: str
+) -> None:
+    """What a request is refused for counts whether it would have crossed or not."""
+    assert (await proxy.ask("/agent/x", *fields)).error == error
+    stage.nothing_happened()
 
 
 PARTS = (

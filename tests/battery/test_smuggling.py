@@ -196,12 +196,14 @@ HOSTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("way", ["in one piece", "byte by byte"])
 @pytest.mark.parametrize("host", HOSTS, ids=repr)
-async def test_host_with_two_readings_is_refused(proxy: Sidecar, stage: Stage, host: bytes) -> None:
+async def test_host_with_two_readings_is_refused(proxy: Sidecar, stage: Stage, host: bytes, way: str) -> None:
     """400 or 421; nobody hears of it."""
-    caller = await proxy.caller()
-    await caller.send(b"GET /app/canary HTTP/1.1\r\n" + host + b"\r\n\r\n")
-    assert (await caller.answer()).status in (400, 421)
+    data = b"GET /app/canary HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n"
+    got = await proxy.raw(data, byte_by_byte=way == "byte by byte")
+    assert int(got.split(b" ")[1]) in (400, 421)
+    assert got.count(b"HTTP/1.1 ") == 1
     stage.nothing_happened()
 
 
@@ -235,11 +237,13 @@ async def test_host_with_two_readings_is_refused(proxy: Sidecar, stage: Stage, h
     ],
     ids=repr,
 )
+@pytest.mark.parametrize("way", ["in one piece", "byte by byte"])
 async def test_request_line_with_two_readings_is_refused(
-    proxy: Sidecar, stage: Stage, line: bytes, statuses: set[int]
+    proxy: Sidecar, stage: Stage, line: bytes, statuses: set[int], way: str
 ) -> None:
     """Targets that are neither a path nor a URL of the upstream's, fragments, other versions."""
-    got = await proxy.raw(line + b"\r\n" + HOST + b"Connection: close\r\n\r\n")
+    data = line + b"\r\n" + HOST + b"Connection: close\r\n\r\n"
+    got = await proxy.raw(data, byte_by_byte=way == "byte by byte")
     assert int(got.split(b" ")[1]) in statuses
     stage.nothing_happened()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -210,6 +211,41 @@ async def test_flows_with_the_same_scopes_never_share(stage: Stage) -> None:
     assert values[:3] == values[3:]
     assert len(set(values)) == 3
     assert stage.tokens.calls == 3
+
+
+async def test_whatever_else_shapes_a_token_keeps_it_apart(stage: Stage, tmp_path: Path) -> None:
+    """One client, one scope, one subject: another URL, secret, audience, resource or parameter is another token."""
+    other = tmp_path / "other-secret"
+    other.write_text("canary-other-secret")
+    agent = {
+        "grant": "on_behalf_of", "token_url": stage.tokens.url, "allow_subjects": ["*"],
+        "subject": {"username": {"header": "X-On-Behalf-Of"}},
+    }  # fmt: skip
+    shaped: dict[str, dict[str, object]] = {
+        "plain": {}, "again": {}, "url": {"token_url": f"{stage.tokens.url}/other"},
+        "secret": {"client": {"id": "the-client", "secret": {"file": str(other)}}},
+        "client": {"client": {"id": "another", "secret": {"file": str(other)}}},
+        "audience": {"audience": "a"}, "audiences": {"audience": ["a", "b"]}, "resource": {"resource": "urn:a"},
+        "extra": {"extra_params": {"a": "b"}},
+    }  # fmt: skip
+    routes = [
+        {"path": f"/{name}", "credential": name, "scopes": ["same"], "name": name} for name in shaped
+    ] + [{"path": "/plain-too", "credential": "plain", "scopes": ["same"], "name": "too"}]
+    credentials = {name: {**agent, **more} for name, more in shaped.items()}
+    async with stage.sidecar(credentials=credentials, routes=routes) as proxy:
+        for _ in range(2):
+            for name in (*shaped, "plain-too"):
+                assert (await proxy.ask(f"/{name}", header("alice"))).status == 200
+    values = [request.all("Authorization")[0] for request in stage.upstream.requests]
+    half = len(shaped) + 1
+    assert values[:half] == values[half:]
+    assert len(set(values)) == len(shaped) == stage.tokens.calls
+    assert values[half - 1] == values[0]  # two routes of one credential share
+    forms = stage.tokens.forms
+    assert [(f["client_id"], f["client_secret"]) for f in forms[3:5]] == [
+        (["the-client"], ["canary-other-secret"]), (["another"], ["canary-other-secret"]),
+    ]  # fmt: skip
+    assert [f.get("audience") for f in forms[5:7]] == [["a"], ["a", "b"]]
 
 
 async def test_scopes_are_a_set(stage: Stage) -> None:
