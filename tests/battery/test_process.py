@@ -81,7 +81,7 @@ async def test_sigterm_during_the_start_is_clean(stage: Stage, tmp_path: Path, a
 
 
 async def test_reload_under_load_fails_no_request_and_keeps_tokens(stage: Stage, tmp_path: Path) -> None:
-    """Ten reloads, every other one wrong: all 200, no token fetched again, descriptors as before."""
+    """Ten reloads, every other one wrong: all 200, no token fetched again, ready all the time, and the metric tells."""
     mapping = stage.mapping()
     async with process(mapping, tmp_path) as started:
         await until(lambda: started.happened("token_obtained"))
@@ -104,6 +104,11 @@ async def test_reload_under_load_fails_no_request_and_keeps_tokens(stage: Stage,
             started.process.send_signal(signal.SIGHUP)
             event = "config_reloaded" if n % 2 else "config_reload_failed"
             await until(lambda e=event, n=n: len(started.happened(e)) > n // 2)  # type: ignore[misc]
+            metrics = (await started.ask("/metrics", "admin")).body
+            assert b"\nauth_sidecar_config_last_reload_successful %d" % (n % 2) in metrics
+            assert (await started.ask("/readyz", "admin")).status == 200
+        assert {p["problem"].partition(": ")[0].rpartition(":")[2].isdigit() for p in
+                started.happened("config_problem")} == {True}  # fmt: skip
         stop.set()
         assert [await task for task in loads] == [{200}] * 4
         assert stage.tokens.calls == 1
