@@ -45,6 +45,24 @@ async def test_foreign_page_gets_nothing(
     stage.nothing_happened()
 
 
+async def test_page_of_a_neighbour_sends_no_form_and_reads_nothing(proxy: Sidecar, stage: Stage) -> None:
+    """Another port of the same name: what docs/security.md says stays possible is a GET, blindly, and no more."""
+    neighbour = ("Origin: http://localhost:3000", "Sec-Fetch-Site: same-site")
+    for method in ("GET", "POST", "OPTIONS", "DELETE"):
+        assert (await proxy.ask("/app/x", *neighbour, method=method)).error == "origin_not_allowed"
+    handshake = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: a",
+    )
+    assert (await proxy.ask("/app/x", *neighbour, *handshake)).error == "origin_not_allowed"
+    stage.nothing_happened()
+    answer = await proxy.ask("/app/x", "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors")
+    assert answer.status == 200
+    assert not [name for name, _ in answer.headers if name.lower().startswith("access-control")]
+
+
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.nip.io", "127.0.0.2", "0.0.0.0", "[::]",

@@ -13,6 +13,7 @@ import pytest
 
 from sidecar.demo.standin import StandIn
 from tests.harness import (
+    DEADLINE,
     OK,
     RawUpstream,
     Sidecar,
@@ -573,12 +574,13 @@ async def test_caller_that_pipelines_and_never_reads_costs_bounded_memory(
         caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
         block = (b"GET " + target + b" HTTP/1.1\r\n" + H + b"\r\n") * 1000
         most = 0
-        while not caller.writer.is_closing():  # until it is let go
-            caller.writer.write(block)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(0.05):
-                    await caller.writer.drain()
-            most = max(most, started.app.listener.unsent)
+        async with asyncio.timeout(DEADLINE):
+            while not caller.writer.is_closing():  # until it is let go
+                caller.writer.write(block)
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    async with asyncio.timeout(0.05):
+                        await caller.writer.drain()
+                most = max(most, started.app.listener.unsent)
         assert 0 < most < 16 << 20  # the kernel's buffers
 
 
