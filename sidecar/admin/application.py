@@ -122,7 +122,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _from_elsewhere(request: web.Request) -> bool:
     """Whether a browser says that another site's page asks."""
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    if not {"none", "same-origin"}.issuperset(request.headers.getall("Sec-Fetch-Site", ())):
         return True
     own = {f"http://{request.headers.get(hdrs.HOST)}", f"https://{request.headers.get(hdrs.HOST)}"}
     return any(origin not in own for origin in request.headers.getall(hdrs.ORIGIN, ()))

@@ -21,6 +21,7 @@ FOREIGN = [
     ("Sec-Fetch-Site: cross-site",),
     ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"),
     ("Origin: https://evil.example", "Sec-Fetch-Site: same-origin"),
+    ("Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"),
 ]
 
 
