@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -165,6 +166,36 @@ async def test_deaf_side_holds_the_other_back(proxy: Sidecar, upstream: RawUpstr
         for _ in range(50):
             await asyncio.sleep(0.002)
     assert sent < 64 << 20
+
+
+async def test_deaf_upstream_holds_the_caller_of_a_tunnel_back(proxy: Sidecar, upstream: RawUpstream) -> None:
+    """And what was held back arrives once it listens again, all of it."""
+    listen, got = asyncio.Event(), 0
+
+    async def deaf(talk: Talk) -> None:
+        nonlocal got
+        await talk.send(SWITCH)
+        talk.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await listen.wait()
+        talk.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        while data := await talk.reader.read(1 << 20):
+            got += len(data)
+
+    upstream.script = deaf
+    caller = await proxy.caller()
+    await caller.send(HANDSHAKE)
+    await caller.head()
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < 64 << 20:
+            caller.writer.write(b"x" * 65536)
+            sent += 65536
+            async with asyncio.timeout(0.5):
+                await caller.writer.drain()
+    assert sent < 64 << 20
+    listen.set()
+    await until(lambda: got == sent, "all that was held back")
+    caller.close()
 
 
 async def test_post_with_upgrade_smuggles_nothing(proxy: Sidecar, upstream: RawUpstream) -> None:
