@@ -23,9 +23,15 @@ from tests.harness import (
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-@pytest.fixture
-async def proxy(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[Sidecar]:
+@pytest.fixture(params=["new connection", "kept connection"])
+async def proxy(
+    upstream: RawUpstream, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Sidecar]:
+    """A request that finds a connection at hand is served by callbacks, the first one by a task."""
     async with sidecar(configuration(upstream.url), tmp_path) as started:
+        if request.param == "kept connection":
+            await started.ask("/")
+            upstream.requests.clear()
         yield started
 
 
