@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from tests.harness import OK, RawUpstream, Sidecar, Talk, answer_ok, answering, 
 from tests.test_proxy_tls import serving, trusting
 
 pytestmark = pytest.mark.battery
+
+
+@pytest.fixture(params=["new connection", "kept connection"])
+async def proxy(stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[Sidecar]:
+    """As in test_semantics.py: the two are served in two ways."""
+    async with stage.sidecar() as started:
+        if request.param == "kept connection":
+            await started.ask("/open/first")
+            stage.upstream.requests.clear()
+        yield started
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "x-unheard-of", "gzip, gzip"])
