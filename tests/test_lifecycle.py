@@ -127,6 +127,42 @@ async def test_sigterm_lets_the_app_finish(upstream: RawUpstream, tmp_path: Path
         assert "Traceback" not in str(started.events)
 
 
+async def test_app_that_asks_now_and_then_is_served_to_its_end(upstream: RawUpstream, tmp_path: Path) -> None:
+    """Complaint: the sidecar is gone first. It stays while the pauses are shorter than `quiet`; then the job ends."""
+    async with process(configuration(upstream.url, shutdown={"quiet": "2s"}), tmp_path) as started:
+        started.process.send_signal(signal.SIGTERM)
+        await until(lambda: started.happened("draining"))
+        for _ in range(8):
+            await asyncio.sleep(0.3)  # the app's own pace; all of them take longer than `quiet`
+            assert (await started.ask("/quick")).status == 200
+        assert await started.ended() == 0
+        assert started.happened("stopped")[0]["cut"] == 0
+
+
+async def test_request_under_way_is_waited_for_however_quiet_it_is(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """Nothing else arrives for many times `quiet`: its answer is still the app's to get."""
+    hold = asyncio.Event()
+
+    async def slow(talk: Talk) -> None:
+        await hold.wait()
+        await answer_ok(talk)
+
+    upstream.script = slow
+    async with process(configuration(upstream.url, shutdown={"quiet": "50ms"}), tmp_path) as started:
+        waiting = asyncio.create_task(started.ask("/slow"))
+        await until(lambda: upstream.requests)
+        started.process.send_signal(signal.SIGTERM)
+        await until(lambda: started.happened("draining"))
+        await asyncio.sleep(0.8)  # sixteen times `quiet`
+        assert not waiting.done()
+        hold.set()
+        assert (await waiting).status == 200
+        assert await started.ended() == 0
+        assert started.happened("stopped")[0]["cut"] == 0
+
+
 async def test_what_never_ends_is_cut_after_drain_timeout(upstream: RawUpstream, tmp_path: Path) -> None:
     """An event stream does not hold the pod; exit 0 all the same."""
 
