@@ -205,6 +205,7 @@ async def test_expect_continue_answered_at_once_poisons_nothing(
     async def refuse(talk: Talk) -> None:
         if talk.request.all("Expect"):
             await talk.send(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+            await talk.body()  # whatever came over this connection next would be taken for it
         else:
             await answer_ok(talk)
 
@@ -469,6 +470,32 @@ async def test_answer_to_a_caller_of_http_1_0_that_breaks_off_is_a_reset(
     received.append(await caller.reader.readuntil(b"hello"))
     with pytest.raises(ConnectionResetError):
         await caller.reader.read()
+
+
+@pytest.mark.parametrize("how", ["a reset", "an end"])
+async def test_reset_is_no_end_of_a_body_without_length(
+    proxy: Sidecar, upstream: RawUpstream, how: str
+) -> None:
+    """A body that ends with its connection ends with a clean end of it; anything else is a cut for the caller."""
+    received = asyncio.Event()
+
+    async def ends(talk: Talk) -> None:
+        await talk.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        await received.wait()
+        if how == "a reset":
+            talk.reset()
+        else:
+            talk.writer.close()
+
+    upstream.script = ends
+    caller = await proxy.caller()
+    await caller.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    await caller.reader.readuntil(b"hello\r\n")
+    received.set()
+    if how == "a reset":
+        assert await caller.closed() == b""
+    else:
+        assert await caller.reader.readexactly(5) == b"0\r\n\r\n"
 
 
 async def test_answering_script_reads_bodies(proxy: Sidecar, upstream: RawUpstream) -> None:

@@ -150,6 +150,32 @@ async def test_token_serves_to_its_end_while_the_endpoint_is_of_no_use(stage: St
             assert (await proxy.ask("/app/x")).error == "token_unavailable"
 
 
+async def test_token_that_ends_while_a_connection_is_waited_for_is_not_sent(stage: Stage) -> None:
+    """It was good when the request came; by the time there is a connection it is over, and there is no other."""
+    clock, hold = FakeClock(), asyncio.Event()
+    stage.tokens.lifetime = 100
+
+    async def held(talk: Talk) -> None:
+        await hold.wait()
+        await talk.send(OK)
+
+    async def down(talk: Talk) -> None:
+        await talk.send(http(500, b""))
+
+    stage.upstream.script = held
+    async with stage.sidecar(clock, upstream={"max_connections": 1, "connect_timeout": "20s"}) as proxy:
+        first = asyncio.create_task(proxy.ask("/app/x"))
+        await until(lambda: stage.upstream.requests)
+        second = asyncio.create_task(proxy.ask("/app/x"))
+        await until(lambda: proxy.app.proxy.serving.pool._waiters, "the second waiting for a connection")
+        stage.tokens.script = down
+        await passes(clock, proxy, 91)
+        hold.set()
+        assert (await first).status == 200
+        assert (await second).error == "token_unavailable"
+        assert len(stage.upstream.requests) == 1
+
+
 async def test_rejected_token_is_replaced_once(proxy: Sidecar, stage: Stage) -> None:
     """401: that token is dropped, one token request, one more try; the caller sees 200."""
     await proxy.ask("/app/x")
