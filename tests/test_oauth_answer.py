@@ -40,6 +40,13 @@ def jwt_with(**claims: Any) -> str:
     return ".".join((part(b'{"alg":"none"}'), part(json.dumps(claims).encode()), part(b"signature")))
 
 
+def test_token_written_with_json_escapes_is_what_they_stand_for() -> None:
+    """RFC 8259 section 7; all three are visible ASCII."""
+    found = answer(b'{"access_token":"a\\"b\\/c\\u0064","token_type":"Bearer"}')
+    assert isinstance(found, Issued)
+    assert found.value == 'a"b/cd'
+
+
 LIFETIMES = [
     (3600, 3600.0), ("3600", 3600.0), (3600.9, 3600.9), ("3600.5", 3600.5), (1, 1.0), (0.5, 0.5),
     (None, 3600.0), (10**18, 86400.0), (10**25, 86400.0), ("9" * 20, 86400.0), (86401, 86400.0),

@@ -29,7 +29,9 @@ CLIENT_ID = "bench"
 LIFETIME = 6.0  # of tokens, in seconds: a fault of 8 s sees both held tokens and none
 IDLE_AFTER = 5.0  # seconds that a token is kept which nobody uses
 FIRST_RETRY = 0.5  # seconds
-RETRY_MAX = 3.0  # seconds between two tries at most, so that what was away for long is found again well within 5
+RETRY_MAX = (
+    3.0  # seconds between two tries at most, so that what was away for long is found again well within 5
+)
 _TENANT = "TMPRODB88619984"
 
 
