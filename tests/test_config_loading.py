@@ -217,6 +217,12 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "client.secret.env",
         "NOPE is not set",
     ),
+    "secret variable with an invisible character": (
+        "{file: client-secret}",
+        "§{env: NO\ufeffPE}",
+        "client.secret.env",
+        r"environment variable 'NO\ufeffPE' is not set",
+    ),
     "secret variable blank": (
         "{file: client-secret}",
         "§{env: BLANK}",

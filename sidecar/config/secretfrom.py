@@ -92,11 +92,14 @@ class SecretFrom(BaseModel):
                 return Secret(read_secret_bytes(file.read(_MAX_SECRET + 1)))
         found = (os.environ if environ is None else environ).get(self.env or "")
         if found is None:
-            raise ValueError(f"environment variable {self.env} is not set; set it")
+            raise ValueError(f"{self} is not set; set it")
         found = found.rstrip("\r\n")
         if not found.strip():
-            raise ValueError(f"environment variable {self.env} is empty; set it")
+            raise ValueError(f"{self} is empty; set it")
         return Secret(found)
 
     def __str__(self) -> str:
-        return f"file {self.file}" if self.file is not None else f"environment variable {self.env}"
+        if self.file is not None:
+            return f"file {self.file}"
+        # An invisible character in the name, left by an editor, must show: it is why the variable is not found.
+        return f"environment variable {self.env if str(self.env).isprintable() else ascii(self.env)}"
