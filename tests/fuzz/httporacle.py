@@ -73,6 +73,7 @@ _BLANKS = re.compile(rb"\A([^ \r\n]+) +([^ \r\n]+) +(HTTP/[0-9.]+\r\n)")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UPSTREAM = r"127\.0\.0\.1\.?(:0{0,3}80|:)?"  # its true port is never drawn
 _LINE_ENDS = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_FOLDED = re.compile(rb"\r\n[ \t]")
 
 
 @dataclass(frozen=True)
@@ -255,14 +256,14 @@ STRICTER: list[tuple[int, str, Callable[[Read], bool]]] = [
 def odd_body(request: Read) -> bool:
     """A chunked body that h11 takes and that may be refused (section 7: malformed HTTP).
 
-    Its lines end oddly or hold control characters, chunk sizes have something behind them or too many digits, or a
-    trailer is named as a field
-    that may only be sent once (RFC 9110 section 6.5.1 lets no such field into trailers).
+    Its lines end oddly, hold control characters or are folded (RFC 9112 section 5.2), chunk sizes have something behind
+    them or too many digits, or a trailer is named as a field that may only be sent once (RFC 9110 section 6.5.1 lets no
+    such field into trailers).
     """
     raw = request.raw_body
     if not request.all("transfer-encoding"):
         return False
-    if _CONTROLS.search(raw):
+    if _CONTROLS.search(raw) or _FOLDED.search(raw):
         return True
     if any(re.search(rb"(?im)^" + name.encode() + rb"[ \t]*:", raw) for name in _ONCE):
         return True
