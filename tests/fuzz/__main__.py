@@ -46,8 +46,6 @@ def main() -> int:
 def _tell(result: Result, about: str) -> None:
     found = "FAILED" if result.failure else "nothing found"
     print(f"{result.name:<14} {result.runs:>8} runs {result.seconds:>7.1f} s  {found}   {about}", flush=True)
-    if result.unsure:
-        print(f"Once, and not when it was tried again:\n{result.unsure}", flush=True)
     if result.failure:
         print(result.failure)
         if result.again:
