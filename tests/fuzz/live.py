@@ -31,6 +31,7 @@ class Live:
     loop: asyncio.AbstractEventLoop
     upstream: RawUpstream = field(default_factory=RawUpstream)
     sidecar: Sidecar | None = None
+    ended: str = ""  # how the last connection did: told beside a failure
 
     def do(self, what: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(what)
@@ -56,11 +57,14 @@ class Live:
                     async with asyncio.timeout(HANG if awaited else _MOMENT):
                         data = await reader.read(65536)
                 except TimeoutError:
+                    self.ended = f"silence ({'answers were awaited' if awaited else 'nothing was awaited'})"
                     return got, False
                 if not data:
+                    self.ended = "end of stream"
                     return got, True
                 got += data
-        except ConnectionError:
+        except ConnectionError as error:
+            self.ended = repr(error)
             return got, True
         finally:
             writer.transport.abort()

@@ -89,7 +89,11 @@ def judge(data: bytes, cuts: Sequence[float] = ()) -> None:
     # One that has to be refused is answered before it is whole.
     due = sum(request.complete or bool(httporacle.faults(request)) for request in expected.requests)
     got, closed = it.do(it.raw(segments(data, list(cuts)), ends=ends, due=due))
-    served, last = _answers(expected, got, closed)
+    try:
+        served, last = _answers(expected, got, closed)
+    except AssertionError as wrong:
+        wrong.add_note(f"{due} answers were due; the connection ended by {it.ended}")
+        raise
     assert [_of_upstream(one) for one in complete] == [_of_caller(one) for one in served], (
         "another request at the upstream"
     )
