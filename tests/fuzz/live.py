@@ -44,7 +44,7 @@ class Live:
         assert self.sidecar is not None
         host, _, port = self.sidecar.app.proxy_address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        got = b""
+        got, awaited = b"", False
         try:
             with contextlib.suppress(ConnectionError):
                 for piece in pieces:
