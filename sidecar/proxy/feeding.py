@@ -19,8 +19,9 @@ the two rely on (tests/test_proxy_aiohttp.py fails when a new aiohttp changes it
 
 Found in aiohttp 3.14.5 and worked around here: the last trailer of a chunked request becomes a header field of
 the next request on the connection; a malformed body behind a good head leaves the body's reader waiting for
-ever; a malformed request takes the good one before it in the same segment with it; what follows an upgrade
-request that aiohttp does not know, in the same segment, is lost.
+ever, and so does an error that comes between the end of a chunk and the turn of the reader it has woken; a malformed
+request takes the good one before it in the same segment with it; what follows an upgrade request that aiohttp does
+not know, in the same segment, is lost.
 """
 
 from __future__ import annotations
@@ -172,7 +173,8 @@ class PiecewiseHandler(RequestHandler):
             if not self._body.is_eof():
                 # It is the body at hand that is malformed. Its reader must learn of it, and answers.
                 self._messages.pop()
-                self._body.set_exception(RequestPayloadError("malformed body"))
+                # Not in this turn: a reader that a chunk's end has just woken would wait again without a look at it.
+                self._loop.call_soon(self._body.set_exception, RequestPayloadError("malformed body"))
             return
         self.head_since = None
         known = self._line.is_http(last_piece)

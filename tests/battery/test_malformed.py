@@ -143,10 +143,22 @@ async def test_refusal_is_read_also_when_the_body_turns_out_malformed(proxy: Sid
         caller.close()
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"3\r\nabc\r\n", b"zz\r\n"),
+        (b"3\r\nabc", b"\r\nzz\r\n"),
+        (b"3\r\nabc", b"\r\n0\r\nA: b\r\n\r\xa0\r\n\r\n"),
+    ],
+    ids=["in a chunk's size", "behind a chunk's end", "in the trailers"],
+)
 async def test_body_that_turns_out_malformed_is_a_cut_at_the_upstream(
-    proxy: Sidecar, upstream: RawUpstream
+    proxy: Sidecar, upstream: RawUpstream, first: bytes, then: bytes
 ) -> None:
-    """Its head has gone out by then: the caller gets 400, the upstream no last chunk."""
+    """Its head has gone out by then: the caller gets 400, the upstream no last chunk.
+
+    A chunk's end wakes whoever waits for the body; an error in the same segment must not be missed by that.
+    """
     seen: list[bytes] = []
 
     async def record(talk: object) -> None:
@@ -156,9 +168,9 @@ async def test_body_that_turns_out_malformed_is_a_cut_at_the_upstream(
 
     upstream.script = record
     caller = await proxy.caller()
-    await caller.send(POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    await caller.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + first)
     await until(lambda: b"".join(seen) == b"3\r\nabc\r\n")
-    await caller.send(b"zz\r\n")
+    await caller.send(then)
     answer = await caller.answer()
     assert (answer.status, answer.error) == (400, "bad_request")
     assert await caller.closed() == b""
