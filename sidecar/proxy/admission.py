@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 
 from sidecar.errors import (
     BadRequest,
@@ -28,7 +29,7 @@ _HOST_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~:[]%!$&'(
 def split_host(authority: str) -> tuple[str, int | None]:
     """Host in lower case without its trailing dot (IPv6 in brackets), and the port if there is one.
 
-    Raises BadRequest when it is not `host[:port]`.
+    Raises BadRequest when it is not `host[:port]`; brackets are for IPv6 addresses (RFC 3986 section 3.2.2).
     """
     host = authority.lower()
     if not host.isascii() or not _HOST_CHARACTERS.issuperset(host.encode()):
@@ -36,18 +37,28 @@ def split_host(authority: str) -> tuple[str, int | None]:
     port = ""
     if host[:1] == "[":
         host, bracket, rest = host.partition("]")
-        host += bracket
-        if not bracket or (rest and rest[0] != ":"):
+        if not bracket or rest[:1] not in ("", ":") or not _is_ipv6(host[1:]):
             raise BadRequest("the Host field is not a plain host")
+        host += bracket
         port = rest[1:]
-    elif ":" in host:
+    else:
         host, _, port = host.partition(":")
+        if "[" in host or "]" in host:
+            raise BadRequest("the Host field is not a plain host")
     if port and not (port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise BadRequest("the Host field's port is not a port number")
     host = host.removesuffix(".")
     if not host:
         raise BadRequest("the Host field is empty")
     return host, int(port) if port else None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

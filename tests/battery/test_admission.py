@@ -52,6 +52,19 @@ async def test_other_hosts_are_421(proxy: Sidecar, upstream: RawUpstream, host: 
 
 
 @pytest.mark.parametrize(
+    "host", ["lo[calhost", "localhost]", "a[b]", "[]", "[zz]", "[127.0.0.1]", "[::1]x", "[::1].", "[::1]]"]
+)
+@pytest.mark.parametrize("form", ["Host", "target"])
+async def test_brackets_around_anything_but_an_ipv6_address_are_malformed(
+    proxy: Sidecar, upstream: RawUpstream, host: str, form: str
+) -> None:
+    """RFC 3986 section 3.2.2: 400, whether the Host field or an absolute-form target has them."""
+    field, target = (host, "/files/x") if form == "Host" else ("localhost", f"http://{host}/files/x")
+    assert await status_for(proxy, f"Host: {field}", target=target) == (400, "bad_request")
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
     ("fields", "status"),
     [
         (["Origin: https://good.example"], 200),

@@ -6,6 +6,7 @@ where it takes more (`read_stream`). Knows no sockets.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -196,9 +197,16 @@ def _bad_host(request: Read) -> bool:
 
 def _is_host(text: str) -> bool:
     found = re.fullmatch(
-        r"(\[[0-9A-Za-z:._~%!$&'()*+;=-]*\]|[0-9A-Za-z._~%!$&'()*+;=\[\]-]*)(?::(\d{0,5}))?", text, re.ASCII
+        r"(?:\[([0-9A-Za-z:._~%!$&'()*+;=-]*)\]|([0-9A-Za-z._~%!$&'()*+;=-]+))(?::(\d{0,5}))?", text, re.ASCII
     )
-    return found is not None and bool(found[1].removesuffix(".")) and int(found[2] or 0) <= 65535
+    if found is None or int(found[3] or 0) > 65535:
+        return False
+    if found[1] is None:
+        return found[2] != "."
+    try:
+        return bool(ipaddress.IPv6Address(found[1]))
+    except ValueError:
+        return False
 
 
 def _other_host(request: Read) -> bool:
