@@ -54,6 +54,43 @@ def test_field_of_the_hop_stays_and_is_known(
     assert set(rest.values()) == {None}
 
 
+def without_own(value: bytes) -> bytes:
+    """As if the sidecar's cookie were `own`."""
+    return b"; ".join(cookie for cookie in value.split(b"; ") if not cookie.startswith(b"own="))
+
+
+@pytest.mark.parametrize("case", ODD_CASES)
+def test_own_cookies_stay_and_the_apps_cross_where_people_sign_in(case: object) -> None:
+    """However many Cookie fields there are; all that came is known."""
+    assert callable(case)
+    came = [b"a=1; own=x; b=2", b"own=y", b"c=3"]
+    name = case(b"Cookie")
+    found = RequestHead(RequestFields(own_cookies=without_own), [(name, value) for value in came])
+    assert found.cookies == came
+    assert found.lines == [name + b": a=1; b=2\r\n", name + b": c=3\r\n"]
+
+
+@pytest.mark.parametrize("case", ODD_CASES)
+def test_how_a_browser_came_here_is_known_where_people_sign_in_and_crosses(case: object) -> None:
+    """Nobody is taken for somebody who followed a link before that was looked at."""
+    assert callable(case)
+    raw = [(case(b"Sec-Fetch-Mode"), b"navigate"), (case(b"Sec-Fetch-Dest"), b"iframe")]
+    found = RequestHead(RequestFields(own_cookies=without_own), raw)
+    assert (found.fetch_mode, found.fetch_dest) == (b"navigate", b"iframe")
+    assert not found.navigates
+    assert RequestHead(RequestFields(own_cookies=without_own), raw[:1]).navigates
+    assert found.from_elsewhere is False
+    assert found.lines == [b"%b: %b\r\n" % pair for pair in raw]
+
+
+@pytest.mark.parametrize("name", [b"Cookie", b"Sec-Fetch-Mode", b"Sec-Fetch-Dest"])
+def test_fields_of_people_are_plain_where_nobody_signs_in(name: bytes) -> None:
+    """Every browser sends them with every request; nobody looks at them."""
+    found = head(name + b": navigate")
+    assert found.lines == [name + b": navigate\r\n"]
+    assert (found.cookies, found.fetch_mode, found.fetch_dest, found.navigates) == (None, None, None, False)
+
+
 @pytest.mark.parametrize("case", ODD_CASES)
 def test_subject_and_what_looks_like_it_stays(case: object) -> None:
     """Spelled as configured or with `_` and `-` mixed up; its name is told in lower case."""
