@@ -112,7 +112,7 @@ coverage: $(VENV)/.installed ## Branch coverage of all tests: at least 95 %, and
 	@echo "what is pure:"
 	$(BIN)/python -m coverage report --skip-covered --show-missing --fail-under=100 --include="$$(paste -sd, tests/pure_modules)"
 
-mutants: $(VENV)/.installed ## Mutate tokens, routing and headers and run their tests, half an hour; installs mutmut
+mutants: $(VENV)/.installed ## Mutate tokens, routing and headers and run their tests, 5 to 30 minutes; installs mutmut
 	tests/mutation/install
 	.mutants/bin/mutmut run --max-children 2
 	.mutants/bin/mutmut results

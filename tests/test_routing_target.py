@@ -77,6 +77,7 @@ def test_canonical_is_a_fixed_point_and_never_hides_a_dot_segment(tail: str) -> 
         ("http://api.example/a//b?c", "/a/b", "?c", "api.example"),
         ("HTTPS://api.example:8443", "/", "", "api.example:8443"),
         ("http://api.example?x", "/", "?x", "api.example"),
+        ("http://X.EXAMPLE/X", "/X", "", "X.EXAMPLE"),
         ("//evil/x", "/evil/x", "", None),
     ],
 )  # fmt: skip
