@@ -204,9 +204,10 @@ def _is_host(text: str) -> bool:
     if found[1] is None:
         return found[2] != "."
     try:
-        return bool(ipaddress.IPv6Address(found[1]))
+        ipaddress.IPv6Address(found[1])
     except ValueError:
         return False
+    return True
 
 
 def _other_host(request: Read) -> bool:
